@@ -1,0 +1,69 @@
+"""What can go wrong, as one tree. Errors know nothing of Slack or HTTP; the edges map them to words.
+
+A leaf's docstring is its default message. Messages are written for the person who will read them:
+they say what is wrong and what to do next, and never contain a secret.
+"""
+
+from collections.abc import Mapping
+
+
+class JitError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class OperatorError(JitError):
+    """The set-up is wrong; an operator can put it right. Prints one sentence, exits with `code`."""
+
+    code = 2
+
+
+class SettingsError(OperatorError):
+    """A setting is missing or wrong. Names the key, never the value."""
+
+
+class CatalogError(OperatorError):
+    """The catalog cannot be used. Names file, line and what was meant."""
+
+
+class StoreError(OperatorError):
+    """The state database cannot be used."""
+
+
+class UserError(JitError):
+    """A person asked for something that cannot be done; the message tells them why and what next."""
+
+
+class InvalidDraft(UserError):
+    """Some fields of the request are not right."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        """`fields` maps a field of `model.Draft` to what is wrong with it."""
+        super().__init__(" ".join(fields.values()))
+        self.fields = dict(fields)
+
+
+class NotAllowed(UserError):
+    """This person may not do that."""
+
+
+class NotFound(UserError):
+    """There is nothing of that name that you may see."""
+
+
+class TooLate(UserError):
+    """Somebody or something else settled this first."""
+
+
+class IdentityUnknown(UserError):
+    """Could not confirm your account with Slack just now, so nothing was decided. Press again in a moment."""
+
+
+class Busy(UserError):
+    """Too much is going on just now. Nothing was changed. Try again in a moment."""
+
+
+class Conflict(JitError):
+    """The record changed under our hands: the state we expected is no longer there."""

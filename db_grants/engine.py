@@ -1,0 +1,81 @@
+"""The contract between a service and one database server that it may grant access on.
+
+Implementations: `db_grants.postgres.PostgresEngine` and `db_grants.memory.MemoryEngine`; both pass
+tests/contract. Every method is safe to call again with the same arguments after any failure.
+Every method returns or raises within the engine's own deadline, also when the server is stopped or
+the network swallows packets.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from db_grants.spec import (
+    Activity,
+    Closed,
+    Credential,
+    Finding,
+    FoundRole,
+    GrantSpec,
+    ManagedRole,
+    Removed,
+    Scope,
+)
+
+
+class Engine(Protocol):
+    """Temporary, scoped roles on one database server."""
+
+    def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
+        """Look at server, bot role and scope roles; report what would stop or weaken a grant.
+
+        Raises TargetUnavailable.
+        """
+
+    def bootstrap(self, scopes: Sequence[Scope]) -> str:
+        """The SQL a DBA runs once, as text: bot role, bookkeeping, scope roles. Needs no connection."""
+
+    def create(self, spec: GrantSpec) -> ManagedRole:
+        """Make the role of this grant, verify it in the catalogue, return it. No password is set yet.
+
+        Called again for the same grant it brings a half-made role to the asked state.
+        Raises InvalidScope, NotPrepared, ForeignRole (final); TargetUnavailable, OutcomeUnknown.
+        """
+
+    def describe(self, spec: GrantSpec) -> tuple[str, ...]:
+        """What `create` would do, one line a step, for dry run and for the card's details. Pure."""
+
+    def find(self, grant_id: str, role_name: str) -> ManagedRole | None:
+        """The role of this grant if it exists and is ours. Raises TargetUnavailable, ForeignRole."""
+
+    def reveal(self, role: ManagedRole, expires_at: datetime, database: str) -> Credential:
+        """Give the role a fresh random password; only its SCRAM verifier reaches the server.
+
+        Raises RoleMissing, TargetUnavailable, OutcomeUnknown.
+        """
+
+    def set_deadline(self, role: ManagedRole, expires_at: datetime) -> None:
+        """Move VALID UNTIL and the marker. Raises RoleMissing, TargetUnavailable, OutcomeUnknown."""
+
+    def close(self, role: ManagedRole) -> Closed:
+        """Phase one of the end: shut the door, commit, cut sessions by OID until none appears.
+
+        A missing role still has its sessions cut, and is success. Raises StillAlive,
+        TargetUnavailable, OutcomeUnknown.
+        """
+
+    def remove(self, role: ManagedRole) -> Removed:
+        """Phase two: prepared transactions, owned objects, privileges, the role; then prove it.
+
+        Only after `close`. A missing role is success. Raises StillAlive, TargetUnavailable,
+        OutcomeUnknown.
+        """
+
+    def activity(self, role: ManagedRole, since: datetime) -> Activity:
+        """What the holder did. Never raises for thin evidence: says so. Raises TargetUnavailable."""
+
+    def managed(self) -> tuple[FoundRole, ...]:
+        """Every role on the server that carries our mark. Raises TargetUnavailable."""
+
+    def dispose(self) -> None:
+        """Close whatever connections the engine keeps."""

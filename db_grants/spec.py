@@ -1,0 +1,185 @@
+"""What access is, as data: scopes, grants and what an engine reports back.
+
+All values are frozen. Times are aware UTC datetimes; durations are timedeltas. Identifiers are the
+database's own spelling (unquoted, any legal characters); they are quoted only where SQL is composed.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Privilege(StrEnum):
+    """The only privileges that can be offered: nothing here lets its holder leave anything behind."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableScope:
+    """Privileges on one table, or on some of its columns."""
+
+    schema: str
+    table: str
+    columns: tuple[str, ...] = ()  # none named: the whole table
+    privileges: frozenset[Privilege]
+
+    @property
+    def label(self) -> str:
+        """`schema.table`, for people."""
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A named, lasting set of privileges in one database: what an entitlement carries.
+
+    `name` is the entitlement's key and names the scope role; `tables` may be a subset of what the
+    entitlement carries, in which case `narrowed` is true and only those atoms are granted.
+    """
+
+    name: str
+    database: str
+    tables: tuple[TableScope, ...]
+    narrowed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantSpec:
+    """One grant to be made: who it is for is the caller's business; here it is an id and a deadline."""
+
+    grant_id: str
+    role_name: str
+    scope: Scope
+    expires_at: datetime
+    connection_limit: int = 4
+    log_statements: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedRole:
+    """The temporary role of one grant. Everything after its creation keys on the OID."""
+
+    grant_id: str
+    name: str
+    oid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRole:
+    """A marked role as the target itself remembers it: enough to end it without any other record."""
+
+    name: str
+    oid: int
+    grant_id: str | None
+    expires_at: datetime | None
+    can_login: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A password made just now. It exists in this value and in the requester's window, nowhere else."""
+
+    role: str
+    password: str = field(repr=False)
+    host: str
+    port: int
+    database: str
+    sslmode: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One backend under a managed role's OID."""
+
+    pid: int
+    application: str
+    client: str | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Access has ended: no login is possible, and no session was found in several passes."""
+
+    at: datetime  # the moment the last empty pass was seen, by the caller's clock
+    sessions_cut: tuple[Session, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What is left after cleaning. `residue` empty means: nothing remains, proven by the catalogue."""
+
+    at: datetime
+    quarantined: tuple[str, ...]  # objects now owned by the quarantine role, described for people
+    residue: tuple[str, ...]  # what still refers to the role, described for people
+
+    @property
+    def clean(self) -> bool:
+        """Whether the catalogue holds nothing of the role."""
+        return not self.residue
+
+
+class Evidence(StrEnum):
+    """How much the activity figures can be trusted."""
+
+    STATEMENT_LOG = "statement_log"  # the server's own log, complete
+    PARTIAL_LOG = "partial_log"  # the server's own log, cut or rotated away in part
+    COUNTERS = "counters"  # pg_stat_statements only: kinds and counts, no times, no refusals
+    NONE = "none"  # statements unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement the holder ran, as the server's log tells it."""
+
+    at: datetime
+    kind: str  # SELECT, INSERT, …, or OTHER
+    text: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSeen:
+    """One session the holder had, as far as the evidence tells."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    application: str
+    client: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What was done with a grant, and what that is known from."""
+
+    evidence: Evidence
+    note: str = ""  # why the evidence is thin, for people; empty when it is complete
+    sessions: tuple[SessionSeen, ...] = ()
+    statements: tuple[Statement, ...] = ()  # capped by the engine; counts below are not
+    counts: tuple[
+        tuple[str, int], ...
+    ] = ()  # (kind, n), most frequent first; refused ones are kind "refused"
+    tables: tuple[tuple[str, int], ...] = ()  # (schema.table, n) as far as the text tells
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of a doctor's report: what was looked at, what was seen, what to do about it."""
+
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str = ""

@@ -1,0 +1,1 @@
+"""Fixtures that touch a real PostgreSQL."""
