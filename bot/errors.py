@@ -58,7 +58,7 @@ class TooLate(UserError):
 
 
 class IdentityUnknown(UserError):
-    """Could not confirm your account with Slack just now, so nothing was decided. Press again in a moment."""
+    """Could not confirm your account with Slack just now, so nothing was decided. Press again soon."""
 
 
 class Busy(UserError):

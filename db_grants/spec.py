@@ -163,7 +163,7 @@ class Activity:
     statements: tuple[Statement, ...] = ()  # capped by the engine; counts below are not
     counts: tuple[
         tuple[str, int], ...
-    ] = ()  # (kind, n), most frequent first; refused ones are kind "refused"
+    ] = ()  # (kind, n), most frequent first; "refused" is one
     tables: tuple[tuple[str, int], ...] = ()  # (schema.table, n) as far as the text tells
 
 
