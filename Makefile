@@ -1,0 +1,52 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything they need is set up here.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types architecture tour clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.demo ## Try it: a Slack-like workspace, a PostgreSQL and the bot, on this machine
+	@$(BIN)/jit demo $(if $(TOUR),--tour) $(ARGS)
+
+test: $(VENV)/.dev ## Run every test
+	@$(BIN)/pytest $(ARGS)
+
+check: format lint types architecture test ## What CI runs: format, lint, types, architecture, docs, tests
+
+format: $(VENV)/.dev ## Is the code formatted?
+	@$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev ## Is the code clean?
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## Do the types hold?
+	@$(BIN)/mypy
+
+architecture: $(VENV)/.dev ## Does every room import only what it may?
+	@$(BIN)/lint-imports
+
+clean: ## Remove what was set up here (not your data)
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "jit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "· Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Your Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 2; }
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "· Installing what the demo needs (half a minute, once)"
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "· Installing what the tests need (half a minute, once)"
+	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/.demo $@
