@@ -1,0 +1,103 @@
+"""`jit demo`: the whole product on this machine, with nothing to prepare.
+
+Starts, in this order: a PostgreSQL of its own with a small shop in it, the local workspace, and the
+real bot as a child process that knows the workspace only as `SLACK_API_URL`. Ends them in the
+opposite order, whatever happens.
+"""
+
+import contextlib
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bot import clock, store
+from bot.demo import bench, bot_process, instance, postgres, shop
+from bot.demo.workspace import server as workspace_server
+
+CATALOG = pathlib.Path(__file__).with_name("catalog.yml")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """The running parts."""
+
+    folder: pathlib.Path
+    target: postgres.Server
+    shop: shop.Shop
+    workspace: workspace_server.Server
+    bot: bot_process.BotProcess
+    records: store.Store
+    bench: bench.DemoBench
+    environ: Mapping[str, str]  # what a `jit` command needs to act on this demo
+
+    @property
+    def url(self) -> str:
+        """Where to look."""
+        return self.workspace.url
+
+
+@contextlib.contextmanager
+def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> Iterator[Demo]:
+    """Start everything, hand it over, end everything.
+
+    `say` is told each step. Raises OperatorError when a part cannot start.
+    """
+    with contextlib.ExitStack() as stack:
+        held = instance.take(root)
+        stack.callback(held.release)
+        held.wipe()
+        shutil.copy(CATALOG, held.folder / "catalog.yml")
+
+        with _step(say, "PostgreSQL"):
+            target = postgres.Server.start(held.cluster, fresh=True)
+            stack.callback(target.stop)
+        with _step(say, "Sample shop and bootstrap SQL"):
+            sample = shop.prepare(target, held.folder / "catalog.yml")
+        with _step(say, "Workspace"):
+            workspace = workspace_server.Server(port=port, page=True)
+            workspace.start()
+            stack.callback(workspace.stop)
+        environ = _environ(held, sample, workspace)
+        records = store.open_store(held.state_url, clock.SystemClock())
+        stack.callback(records.close)
+        bot = bot_process.BotProcess(environ, held.log, held.folder)
+        stack.callback(bot.stop)
+        with _step(say, "Bot"):
+            bot.start()
+        desk = bench.DemoBench(records=records, bot=bot, target=target, environ=environ)
+        stack.callback(desk.pane.close)
+        workspace.attach(desk)
+        yield Demo(
+            folder=held.folder,
+            target=target,
+            shop=sample,
+            workspace=workspace,
+            bot=bot,
+            records=records,
+            bench=desk,
+            environ=environ,
+        )
+
+
+@contextlib.contextmanager
+def _step(say: Say, what: str) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    say(f"{what} is up ({time.monotonic() - begin:.1f} s)")
+
+
+def _environ(
+    held: instance.Instance, sample: shop.Shop, workspace: workspace_server.Server
+) -> dict[str, str]:
+    return {
+        "SLACK_BOT_TOKEN": workspace.bot_token,
+        "SLACK_APP_TOKEN": workspace.app_token,
+        "SLACK_API_URL": workspace.api_url,
+        "JIT_DATABASE_URL": held.state_url,
+        "JIT_CATALOG": str(held.folder / "catalog.yml"),
+        "SHOP_DATABASE_URL": sample.bot_url,
+        "JIT_LOG": "info",
+    }
