@@ -1,0 +1,105 @@
+"""What is to be said in Slack, as outbox rows: kinds, lines of a thread, and the lanes they queue in.
+
+A row carries names and figures that were true when it was written; everything else is read from the
+record at the moment of delivery, so a late message tells the present state. Rows are written in the
+same transaction as the change they tell of.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from bot import store
+
+AUDIT_LANE = "audit"
+
+
+class Kind(StrEnum):
+    """What sort of message a row becomes."""
+
+    CARD = "card"  # the approval card: posted once, then edited in place
+    THREAD = "thread"  # one line under the card; data: a Line and its figures
+    RECEIPT = "receipt"  # direct message to the requester: asked whom, until when; edited in place
+    LIVE = "live"  # direct message: yours until …; edited when it ends
+    TOLD = "told"  # direct message: denied, lapsed, superseded, failed; data: a Line
+    SUMMARY = "summary"  # under the card, once, at the very end
+    AUDIT = "audit"  # a line in the audit channel; data: a Line and its figures
+    ALARM = "alarm"  # audit channel: an end is overdue, or is so no more; data: an Alarm
+    DIGEST = "digest"  # audit channel; data: day (ISO date), zone
+    HOME = "home"  # App Home of data["user"] is stale
+
+
+class Line(StrEnum):
+    """What happened. Data beside it: `at` (ISO, UTC) always; the rest as noted."""
+
+    ASKED = "asked"  # count: how many people may decide
+    REVIEWED = "reviewed"  # who, count, needs: one approval of several
+    APPROVED = "approved"  # who (person's name), or rule when it was automatic
+    DENIED = "denied"  # who
+    CANCELLED = "cancelled"  # who
+    LAPSED = "lapsed"
+    SUPERSEDED = "superseded"  # change: what is different now, for people
+    LIVE = "live"  # role
+    DELAYED = "delayed"  # until (ISO), why: granting is being tried again
+    FAILED = "failed"  # why: nothing was granted, proven
+    STOPPING = "stopping"  # who, cause: somebody ended it early; not yet so
+    ENDED = "ended"  # cause, who, cut (sessions), late (seconds): access has ended, surely
+    CLEANED = "cleaned"  # the grant is over and nothing, or only quarantine, remains
+    LEFT = "left"  # what (list of str): something still refers to the role; being tried again
+
+
+class Alarm(StrEnum):
+    """Why the audit channel is woken. Data: alarm, target, since (ISO), error, over (bool)."""
+
+    OVERDUE = "overdue"  # access should have ended and perhaps has not
+    UNSURE = "unsure"  # nobody can log in, but whether a role exists is not known
+    UNCLEAN = "unclean"  # access has ended; something remains to be removed
+
+
+def lane_of(request_id: str) -> str:
+    """The lane in which everything about one request is said in order."""
+    return f"request:{request_id}"
+
+
+def home(tx: store.Transaction, *people: str) -> None:
+    """The App Home of these people shows something old."""
+    for user in dict.fromkeys(people):
+        tx.say(Kind.HOME, None, f"home:{user}", {"user": user})
+
+
+def redraw(tx: store.Transaction, request_id: str, *kinds: Kind) -> None:
+    """Bring the card (and other messages edited in place) up to the record."""
+    for kind in (Kind.CARD, *kinds):
+        tx.say(kind, request_id, lane_of(request_id), {})
+
+
+def line(
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+) -> None:
+    """One line in the thread."""
+    tx.say(Kind.THREAD, request_id, lane_of(request_id), _data(what, at, figures))
+
+
+def tell(
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+) -> None:
+    """Tell the requester in a direct message."""
+    tx.say(Kind.TOLD, request_id, lane_of(request_id), _data(what, at, figures))
+
+
+def audit(
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+) -> None:
+    """One line in the audit channel."""
+    tx.say(Kind.AUDIT, request_id, AUDIT_LANE, _data(what, at, figures))
+
+
+def alarm(
+    tx: store.Transaction, request_id: str, what: Alarm, *, over: bool, **figures: object
+) -> None:
+    """Wake the audit channel, or say that it is over."""
+    tx.say(Kind.ALARM, request_id, AUDIT_LANE, {"alarm": str(what), "over": over, **figures})
+
+
+def _data(what: Line, at: datetime, figures: Mapping[str, object]) -> dict[str, object]:
+    return {"line": str(what), "at": at.isoformat(), **figures}

@@ -1,0 +1,201 @@
+"""Worker lanes: who works on what, so that nothing slow stands in the way of anything urgent.
+
+People's clicks go to one bounded pool. Every target has a lane of its own, with one worker kept
+free for urgent work (ending access), so neither a dead target nor a slow clean-up delays an end
+elsewhere. A lane never works on one subject (a grant) twice at a time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import structlog
+
+from bot import errors
+
+_log = structlog.get_logger(__name__)
+
+Job = Callable[[], object]
+
+
+class Urgency(IntEnum):
+    """What goes first in a lane."""
+
+    CLOSE = 0  # somebody may still have access that they should not have
+    GRANT = 1  # somebody is waiting
+    CLEAN = 2  # nobody has access, something is to be tidied
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Task:
+    urgency: int
+    number: int
+    subject: str
+    job: Job
+
+
+class Lane:
+    """Workers over one queue. Work is taken by urgency, then in order of arrival."""
+
+    def __init__(self, name: str, *, workers: int, reserved: int = 0, limit: int = 1000) -> None:
+        """`reserved` further workers take only work of urgency CLOSE. `limit`: waiting at most."""
+        self.name = name
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._waiting: list[_Task] = []
+        self._busy: set[str] = set()
+        self._number = 0
+        self._open = True
+        self._threads = [
+            threading.Thread(
+                target=self._work,
+                args=(Urgency.CLEAN if n < workers else Urgency.CLOSE,),
+                name=f"{name}-{n}",
+                daemon=True,  # abandoned, not waited for, when a target hangs at the very end
+            )
+            for n in range(workers + reserved)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, subject: str, job: Job, urgency: Urgency = Urgency.GRANT) -> bool:
+        """Queue a job; false if work of that urgency already waits for that subject.
+
+        Raises Busy when the queue is full or closed.
+        """
+        with self._changed:
+            if not self._open or len(self._waiting) >= self._limit:
+                raise errors.Busy
+            if any(t.subject == subject and t.urgency == urgency for t in self._waiting):
+                return False
+            self._number += 1
+            self._waiting.append(_Task(int(urgency), self._number, subject, job))
+            self._waiting.sort()
+            self._changed.notify_all()
+            return True
+
+    def working_on(self, subject: str) -> bool:
+        """Whether a worker has that subject in hand."""
+        with self._changed:
+            return subject in self._busy
+
+    def idle(self) -> bool:
+        """Whether nothing waits and nobody works."""
+        with self._changed:
+            return not self._waiting and not self._busy
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until idle, at most `timeout` seconds; whether it is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
+
+    def alive(self) -> bool:
+        """Whether every worker lives."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def close(self) -> None:
+        """Take no more, drop what waits, let what runs finish. The record has all of it."""
+        with self._changed:
+            self._open = False
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the workers until `time.monotonic()` is `deadline`; whether all are gone."""
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self, least: Urgency) -> None:
+        while (task := self._take(least)) is not None:
+            try:
+                task.job()
+            except Exception:  # noqa: BLE001 - the top of a thread: the next job must still run
+                _log.exception("job_failed", lane=self.name, subject=task.subject)
+            finally:
+                self._put_down(task)
+
+    def _take(self, least: Urgency) -> _Task | None:
+        with self._changed:
+            while self._open:
+                task = self._next(least)
+                if task is not None:
+                    self._waiting.remove(task)
+                    self._busy.add(task.subject)
+                    return task
+                self._changed.wait()
+            return None
+
+    def _next(self, least: Urgency) -> _Task | None:
+        free = (t for t in self._waiting if t.urgency <= least and t.subject not in self._busy)
+        return next(free, None)
+
+    def _put_down(self, task: _Task) -> None:
+        with self._changed:
+            self._busy.discard(task.subject)
+            self._changed.notify_all()
+
+
+class Pool:
+    """A bounded pool for what people wait for."""
+
+    def __init__(self, name: str, *, workers: int, limit: int = 1000) -> None:
+        self._lane = Lane(name, workers=workers, limit=limit)
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. Raises Busy when too much waits."""
+        with self._lock:
+            self._number += 1
+            subject = str(self._number)
+        self._lane.submit(subject, job)
+
+    @property
+    def lane(self) -> Lane:
+        """The workers behind it."""
+        return self._lane
+
+
+class Lanes:
+    """Every worker of the service: `interactive` for clicks, one lane for each target."""
+
+    def __init__(self, *, interactive: int = 8) -> None:
+        self.interactive = Pool("interactive", workers=interactive)
+        self._lock = threading.Lock()
+        self._targets: dict[str, Lane] = {}
+        self._open = True
+
+    def target(self, name: str) -> Lane:
+        """The lane of that target. Raises Busy once stopped."""
+        with self._lock:
+            if not self._open:
+                raise errors.Busy
+            if name not in self._targets:
+                self._targets[name] = Lane(f"target-{name}", workers=1, reserved=1)
+            return self._targets[name]
+
+    def alive(self) -> bool:
+        """Whether every worker lives."""
+        return all(lane.alive() for lane in self._all())
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nobody works, at most `timeout` seconds; whether it is so."""
+        deadline = time.monotonic() + timeout
+        return all(lane.wait_idle(max(0.0, deadline - time.monotonic())) for lane in self._all())
+
+    def stop(self, timeout: float) -> bool:
+        """Take no more and finish what runs, or abandon it after `timeout` seconds."""
+        with self._lock:
+            self._open = False
+        deadline = time.monotonic() + timeout
+        lanes = self._all()
+        for lane in lanes:
+            lane.close()
+        return all([lane.join(deadline) for lane in lanes])
+
+    def _all(self) -> list[Lane]:
+        with self._lock:
+            return [self.interactive.lane, *self._targets.values()]
