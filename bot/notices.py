@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from bot import store
+from bot import model, store
 
 AUDIT_LANE = "audit"
 
@@ -42,9 +42,7 @@ class Line(StrEnum):
     LIVE = "live"  # role
     DELAYED = "delayed"  # until (ISO), why: granting is being tried again
     FAILED = "failed"  # why: nothing was granted, proven
-    STOPPING = "stopping"  # who, cause: somebody ended it early; not yet so
     ENDED = "ended"  # cause, who, cut (sessions), late (seconds): access has ended, surely
-    CLEANED = "cleaned"  # the grant is over and nothing, or only quarantine, remains
     LEFT = "left"  # what (list of str): something still refers to the role; being tried again
 
 
@@ -94,11 +92,17 @@ def audit(
     tx.say(Kind.AUDIT, request_id, AUDIT_LANE, _data(what, at, figures))
 
 
-def alarm(
-    tx: store.Transaction, request_id: str, what: Alarm, *, over: bool, **figures: object
-) -> None:
+def alarm(tx: store.Transaction, grant: model.Grant, what: Alarm, *, over: bool) -> None:
     """Wake the audit channel, or say that it is over."""
-    tx.say(Kind.ALARM, request_id, AUDIT_LANE, {"alarm": str(what), "over": over, **figures})
+    since = grant.access_ended_at if what is Alarm.UNCLEAN else grant.revoking_since
+    figures = {
+        "alarm": str(what),
+        "over": over,
+        "target": grant.target,
+        "since": since.isoformat() if since else None,
+        "error": grant.last_error,
+    }
+    tx.say(Kind.ALARM, grant.id, AUDIT_LANE, figures)
 
 
 def _data(what: Line, at: datetime, figures: Mapping[str, object]) -> dict[str, object]:

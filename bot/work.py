@@ -194,7 +194,7 @@ class Lanes:
         lanes = self._all()
         for lane in lanes:
             lane.close()
-        return all([lane.join(deadline) for lane in lanes])
+        return all(lane.join(deadline) for lane in lanes)
 
     def _all(self) -> list[Lane]:
         with self._lock:

@@ -1,0 +1,323 @@
+"""Ending access, in two phases that are each tried again for ever.
+
+First the door: no login possible, no session left (`access_ended_at`). Only then the cleaning: what
+was done is read, the role removed, its absence proven (`cleaned_up_at`). All due doors are shut
+before anything is cleaned, and nothing that fails in cleaning can give anybody access back.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot import activation, errors, faults, model, notices, retry, store
+from bot import clock as clocks
+from bot.audit import summary
+from db_grants import engine as engines_
+from db_grants import errors as target_errors
+from db_grants import spec
+
+_log = structlog.get_logger(__name__)
+
+CLOSED_WITHIN = timedelta(seconds=15)  # the published limit on the end of access
+CLEANED_WITHIN = timedelta(minutes=5)  # of the end of access
+REMIND_EVERY = timedelta(minutes=15)
+_ACTIVITY_TRIES = 3
+
+_REVOKING = model.GrantStatus.REVOKING
+_NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
+
+
+class Ending:
+    """Begins, carries through and watches the end of grants."""
+
+    def __init__(
+        self,
+        *,
+        store: store.Store,
+        engines: Mapping[str, engines_.Engine],
+        clock: clocks.Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._engines = engines
+        self._clock = clock
+        self._wake = wake
+
+    def begin(
+        self,
+        grant: model.Grant,
+        cause: model.EndCause,
+        actor: store.Actor = store.SYSTEM,
+        comment: str = "",
+    ) -> model.Grant:
+        """Record that it is to end, and why. Raises Conflict when it has changed meanwhile."""
+        by = f"operator:{actor.id}" if actor.kind == "operator" else actor.id
+        with self._store.begin(actor) as tx:
+            begun = tx.move_grant(
+                grant.id,
+                grant.status,
+                _REVOKING,
+                cause=cause,
+                ended_by=by,
+                ended_by_name=actor.name,
+                end_comment=comment or None,
+                revoking_since=self._clock.now(),
+                attempts=0,
+                next_attempt_at=None,
+                last_error=None,
+            )
+            if cause is not model.EndCause.DEADLINE:  # on time it is over before it could be read
+                notices.redraw(tx, grant.id)
+        faults.checkpoint("end-begun")
+        self._wake()
+        return begun
+
+    def begin_due(self) -> int:
+        """Record the end of every grant past its deadline; how many there were."""
+        begun = 0
+        for grant in self._store.due(self._clock.now(), 500):
+            try:
+                self.begin(grant, model.EndCause.DEADLINE)
+                begun += 1
+            except errors.Conflict:  # somebody else ended it in this instant
+                continue
+        return begun
+
+    def close(self, grant_id: str) -> model.Grant:
+        """First phase, one attempt. A target's failure is recorded, not raised."""
+        grant = self._store.grant(grant_id)
+        if grant.status is not _REVOKING or grant.access_ended_at is not None:
+            return grant
+        try:
+            engine = self._engine(grant)
+            role = _role_of(engine, grant)
+            closed = engine.close(role) if role else None
+        except target_errors.DbGrantsError as error:
+            return self._again(grant, error)
+        faults.checkpoint("access-closed")
+        return self._note_closed(grant, closed)
+
+    def clean(self, grant_id: str) -> model.Grant:
+        """Second phase, one attempt. A target's failure is recorded, not raised."""
+        grant = self._store.grant(grant_id)
+        if grant.status is not _REVOKING or grant.access_ended_at is None:
+            return grant
+        try:
+            engine = self._engine(grant)
+            role = _role_of(engine, grant)
+            grant = self._read_activity(engine, role, grant)
+            removed = engine.remove(role) if role else None
+        except target_errors.DbGrantsError as error:
+            return self._again(grant, error)
+        faults.checkpoint("role-removed")
+        if removed is not None and not removed.clean:
+            return self._note_left(grant, removed)
+        return self._finish(grant, removed)
+
+    def watch(self) -> None:
+        """Raise and repeat the alarm for every end that takes longer than it may."""
+        now = self._clock.now()
+        for grant in self._store.grants(status={_REVOKING}):
+            alarm = missed(grant, now)
+            if alarm and (grant.alarmed_at is None or now - grant.alarmed_at >= REMIND_EVERY):
+                self._alarm(grant, alarm, now)
+
+    def _engine(self, grant: model.Grant) -> engines_.Engine:
+        engine = self._engines.get(grant.target)
+        if engine is None:
+            raise target_errors.TargetUnavailable(f"No connection to {grant.target} is set up.")
+        return engine
+
+    def _note_closed(self, grant: model.Grant, closed: spec.Closed | None) -> model.Grant:
+        now = closed.at if closed else self._clock.now()
+        cut = grant.sessions_cut + (len(closed.sessions_cut) if closed else 0)
+        with self._store.begin(store.SYSTEM) as tx:
+            noted = tx.note_grant(
+                grant.id,
+                _REVOKING,
+                event="grant.access_ended",
+                access_ended_at=now,
+                sessions_cut=cut,
+                attempts=0,
+                next_attempt_at=None,
+                last_error=grant.last_error if grant.activated_at is None else None,
+                alarmed_at=None,
+            )
+            if grant.alarmed_at is not None:
+                notices.alarm(tx, grant, _kind(grant), over=True)
+            if grant.activated_at is not None:
+                _say_ended(tx, noted, now)
+        faults.checkpoint("end-noted")
+        self._wake()
+        return noted
+
+    def _read_activity(
+        self, engine: engines_.Engine, role: spec.ManagedRole | None, grant: model.Grant
+    ) -> model.Grant:
+        """Record what the holder did, before the role goes. Nothing waits for it to succeed."""
+        since = grant.activated_at
+        untold = grant.activity is None and grant.attempts < _ACTIVITY_TRIES
+        if role is None or since is None or not untold:
+            return grant
+        try:
+            seen = engine.activity(role, since)
+        except target_errors.DbGrantsError:
+            _log.warning("activity_unknown", grant=grant.id, target=grant.target)
+            return grant
+        with self._store.begin(store.SYSTEM) as tx:
+            told = summary.activity_to_json(seen)
+            noted = tx.note_grant(grant.id, _REVOKING, event=None, activity=told)
+        faults.checkpoint("activity-noted")
+        return noted
+
+    def _finish(self, grant: model.Grant, removed: spec.Removed | None) -> model.Grant:
+        now = removed.at if removed else self._clock.now()
+        with self._store.begin(store.SYSTEM) as tx:
+            over = tx.move_grant(
+                grant.id,
+                _REVOKING,
+                final_status(grant),
+                cleaned_up_at=now,
+                quarantined=_joined(grant.quarantined, removed.quarantined if removed else ()),
+                residue=(),
+                attempts=0,
+                next_attempt_at=None,
+            )
+            if grant.alarmed_at is not None:
+                notices.alarm(tx, grant, notices.Alarm.UNCLEAN, over=True)
+            _say_over(tx, over, now)
+        faults.checkpoint("end-recorded")
+        _log.info("grant_over", grant=grant.id, target=grant.target, status=over.status)
+        self._wake()
+        return over
+
+    def _note_left(self, grant: model.Grant, removed: spec.Removed) -> model.Grant:
+        now = self._clock.now()
+        news = removed.residue != grant.residue
+        with self._store.begin(store.SYSTEM) as tx:
+            noted = tx.note_grant(
+                grant.id,
+                _REVOKING,
+                event="grant.residue" if news else None,
+                residue=removed.residue,
+                quarantined=_joined(grant.quarantined, removed.quarantined),
+                attempts=grant.attempts + 1,
+                next_attempt_at=now + retry.pause(grant.attempts + 1),
+                last_error="something still refers to the role",
+            )
+            if news:
+                notices.redraw(tx, grant.id)
+                what = list(removed.residue)
+                notices.line(tx, grant.id, notices.Line.LEFT, now, what=what)
+        self._wake()
+        return noted
+
+    def _again(self, grant: model.Grant, error: target_errors.DbGrantsError) -> model.Grant:
+        now = self._clock.now()
+        news = grant.attempts == 0
+        _log.warning("end_delayed", grant=grant.id, target=grant.target, attempt=grant.attempts + 1)
+        with self._store.begin(store.SYSTEM) as tx:
+            noted = tx.note_grant(
+                grant.id,
+                _REVOKING,
+                event="grant.end_delayed" if news else None,
+                attempts=grant.attempts + 1,
+                next_attempt_at=now + retry.pause(grant.attempts + 1),
+                last_error=str(error) if grant.activated_at else grant.last_error or str(error),
+            )
+            if news:
+                notices.redraw(tx, grant.id)
+        self._wake()
+        return noted
+
+    def _alarm(self, grant: model.Grant, alarm: notices.Alarm, now: datetime) -> None:
+        _log.error("end_overdue", grant=grant.id, target=grant.target, alarm=alarm)
+        try:
+            with self._store.begin(store.SYSTEM) as tx:
+                tx.note_grant(grant.id, _REVOKING, event=f"alarm.{alarm}", alarmed_at=now)
+                notices.alarm(tx, grant, alarm, over=False)
+        except errors.Conflict:  # it ended in this instant
+            return
+        self._wake()
+
+
+def due_since(grant: model.Grant) -> datetime:
+    """The moment at which access should have ended."""
+    if grant.cause is model.EndCause.DEADLINE or grant.revoking_since is None:
+        return grant.expires_at
+    return grant.revoking_since
+
+
+def missed(grant: model.Grant, now: datetime) -> notices.Alarm | None:
+    """Which limit the end of a REVOKING grant has missed, if any.
+
+    Past the limit either an attempt has failed, or none has answered for as long as the limit; so a
+    deadline that passed while we were down rings only if the first attempt does not end it.
+    """
+    began = grant.revoking_since or grant.expires_at
+    if grant.access_ended_at is not None:
+        late = now - grant.access_ended_at > CLEANED_WITHIN
+        return notices.Alarm.UNCLEAN if late else None
+    late = now - due_since(grant) > CLOSED_WITHIN
+    tried = grant.attempts > 0 or now - began > CLOSED_WITHIN
+    return _kind(grant) if late and tried else None
+
+
+def final_status(grant: model.Grant) -> model.GrantStatus:
+    """What a REVOKING grant becomes."""
+    if grant.cause in _NEVER_LIVE:
+        return model.GrantStatus.ACTIVATION_FAILED
+    if grant.cause is model.EndCause.DEADLINE:
+        return model.GrantStatus.ENDED
+    return model.GrantStatus.REVOKED
+
+
+def _kind(grant: model.Grant) -> notices.Alarm:
+    # A role that was never ACTIVE never had a password, so nobody can have logged in with it.
+    never = grant.activated_at is None
+    return notices.Alarm.UNSURE if never else notices.Alarm.OVERDUE
+
+
+def _role_of(engine: engines_.Engine, grant: model.Grant) -> spec.ManagedRole | None:
+    """What to look for in the target; none when nothing of this grant exists there."""
+    if grant.role_oid is not None:
+        return spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)
+    try:
+        return engine.find(grant.id, grant.role_name)
+    except target_errors.ForeignRole:
+        return (
+            None  # somebody else's role has the name, so ours cannot exist; theirs stays as it is
+        )
+
+
+def _joined(*lists: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+def _say_ended(tx: store.Transaction, grant: model.Grant, now: datetime) -> None:
+    late = max(0.0, (now - due_since(grant)).total_seconds())
+    notices.redraw(tx, grant.id, notices.Kind.LIVE)
+    notices.line(
+        tx,
+        grant.id,
+        notices.Line.ENDED,
+        now,
+        cause=str(grant.cause),
+        who=grant.ended_by_name,
+        cut=grant.sessions_cut,
+        late=late,
+    )
+    notices.home(tx, grant.requester_id)
+
+
+def _say_over(tx: store.Transaction, grant: model.Grant, now: datetime) -> None:
+    if grant.status is model.GrantStatus.ACTIVATION_FAILED:
+        activation.say_failed(tx, grant, now)
+        return
+    notices.redraw(tx, grant.id, notices.Kind.LIVE)
+    if grant.activated_at is not None:
+        tx.say(notices.Kind.SUMMARY, grant.id, notices.lane_of(grant.id), {})
+    cause, who = str(grant.cause), grant.ended_by_name
+    notices.audit(tx, grant.id, notices.Line.ENDED, now, cause=cause, who=who)
+    notices.home(tx, grant.requester_id)
