@@ -1,1 +1,145 @@
-"""Fixtures that touch a real PostgreSQL."""
+"""Real PostgreSQL for tests: one server a test process and kind, a fresh shop for every test."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from bot.demo import binaries, postgres
+from db_grants.spec import Privilege, Scope, TableScope
+
+READ = frozenset({Privilege.SELECT})
+WRITE = frozenset({Privilege.INSERT, Privilege.UPDATE, Privilege.DELETE})
+BOT_PASSWORD = "bot-password-of-the-tests"
+SETTINGS = {"fsync": "off", "max_prepared_transactions": "10", "max_connections": "200"}
+
+
+def table(name: str, *columns: str, privileges: frozenset[Privilege] = READ) -> TableScope:
+    """`app.<name>` of the shop, as part of a scope."""
+    return TableScope(schema="app", table=name, columns=columns, privileges=privileges)
+
+
+SCOPES = {
+    "read_customer_data": (table("customers", "id", "name", "email", "city"), table("orders")),
+    "read_orders": (table("orders"),),
+    "write_orders": (table("orders", privileges=READ | WRITE), table("logs")),
+}
+
+
+@dataclass(kw_only=True)
+class Shop:
+    """A fresh database of the shop, bootstrapped; `engine()` acts on it as the unprivileged bot."""
+
+    server: postgres.Server
+    database: str
+    admin_url: str
+    bot_url: str
+    engines: list[Any] = field(default_factory=list)
+
+    def scope(self, name: str = "read_customer_data") -> Scope:
+        """One of SCOPES, in this database."""
+        return Scope(name=name, database=self.database, tables=SCOPES[name])
+
+    def engine(self, clock: Callable[[], datetime] | None = None, **options: Any) -> Any:
+        """A PostgresEngine on this shop; disposed of when the test ends."""
+        from db_grants.postgres import PostgresEngine
+
+        now = clock or (lambda: datetime.now(UTC))
+        made = PostgresEngine(self.bot_url, clock=now, **options)
+        self.engines.append(made)
+        return made
+
+    def connect(self) -> psycopg.Connection:
+        """A superuser's connection to this database, committing at once."""
+        return psycopg.connect(self.admin_url, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers of this test run keep their data."""
+    return tmp_path_factory.mktemp("postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[postgres.Server]:
+    """The default server (the wheel's, or what JIT_PG_BIN says), one for the whole run."""
+    server = postgres.Server.start(server_folder / "default", settings=SETTINGS)
+    yield server
+    server.discard()
+
+
+@pytest.fixture(scope="session")
+def installed_server(server_folder: Path) -> Iterator[postgres.Server]:
+    """An installed server, to see that other versions do as well."""
+    found = binaries.installed()
+    if not found:
+        pytest.skip("no PostgreSQL is installed on this machine")
+    folder = server_folder / "installed"
+    server = postgres.Server.start(folder, bin_dir=found[0], settings=SETTINGS)
+    yield server
+    server.discard()
+
+
+@pytest.fixture
+def shop_server(postgres_server: postgres.Server) -> postgres.Server:
+    """Which server `shop` is on; a test module may override it."""
+    return postgres_server
+
+
+@pytest.fixture
+def shop(shop_server: postgres.Server) -> Iterator[Shop]:
+    """A fresh database of the shop for one test, its bootstrap run and its bot able to log in."""
+    made = make_shop(shop_server, f"shop_{secrets.token_hex(4)}")
+    yield made
+    drop_shop(made)
+
+
+def make_shop(server: postgres.Server, database: str) -> Shop:
+    """A database of the shop with the scopes of this module bootstrapped."""
+    from db_grants.postgres import PostgresEngine
+
+    scopes = [Scope(name=name, database=database, tables=SCOPES[name]) for name in SCOPES]
+    script = PostgresEngine(server.url(database, shop_bot(), "-")).bootstrap(scopes)
+    bot_url = _shop().prepare(
+        server.admin_url, script, bot_password=BOT_PASSWORD, database=database
+    )
+    admin_url = _shop().in_database(server.admin_url, database)
+    return Shop(server=server, database=database, admin_url=admin_url, bot_url=bot_url)
+
+
+def drop_shop(made: Shop) -> None:
+    """Undo `make_shop`, whatever the test left behind."""
+    for engine in made.engines:
+        engine.dispose()
+    if not made.server.running:
+        return
+    with psycopg.connect(made.server.admin_url, autocommit=True) as admin:
+        for gid, where in admin.execute("SELECT gid, database FROM pg_prepared_xacts").fetchall():
+            with psycopg.connect(made.server.url_for_admin(where), autocommit=True) as there:
+                there.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+        name = sql.Identifier(made.database)
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        roles = admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\\_%%' AND rolname <> ALL(%s)"
+            " ORDER BY oid DESC",
+            [[shop_bot(), "jit_managed", "jit_quarantine"]],
+        ).fetchall()
+        for (role,) in roles:
+            admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
+
+
+def shop_bot() -> str:
+    """The bot's role in every shop."""
+    return _shop().BOT_ROLE
+
+
+def _shop() -> Any:
+    from bot.demo import shop as module  # the fixture has the same name
+
+    return module
