@@ -1,0 +1,21 @@
+"""The catalog: what may be requested, by whom, who decides. One YAML file, read and checked."""
+
+from bot.catalog.load import load, loads
+from bot.catalog.scope import changes, scope_from_json, scope_hash, scope_of, scope_to_json
+from bot.catalog.values import Catalog, Channels, DigestTime, Entitlement, Rule, Target
+
+__all__ = [
+    "Catalog",
+    "Channels",
+    "DigestTime",
+    "Entitlement",
+    "Rule",
+    "Target",
+    "changes",
+    "load",
+    "loads",
+    "scope_from_json",
+    "scope_hash",
+    "scope_of",
+    "scope_to_json",
+]
