@@ -5,6 +5,7 @@ id: a grant is made from exactly one request, and its managed role is `jit_<id>`
 """
 
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -95,6 +96,14 @@ class Refusal(StrEnum):
     DEACTIVATED = "deactivated accounts"
 
 
+def _mailbox(email: str | None) -> str | None:
+    """Where mail to `email` arrives: case, width and plus-tags aside. None when there is none."""
+    local, at, domain = (
+        unicodedata.normalize("NFKC", email or "").strip().casefold().rpartition("@")
+    )
+    return f"{local.partition('+')[0]}@{domain}" if at else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """An account as Slack describes it at one moment."""
@@ -106,6 +115,13 @@ class Person:
     email: str | None = None
     tz: str = "UTC"  # IANA name
     refusal: Refusal | None = None  # set: may neither ask nor decide
+
+    def same_as(self, other: "Person") -> bool:
+        """Whether two accounts are one person, as far as ids and e-mail addresses tell."""
+        if self.id == other.id:
+            return True
+        mailbox = _mailbox(self.email)
+        return mailbox is not None and mailbox == _mailbox(other.email)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +234,17 @@ class Grant:
     quarantined: tuple[str, ...] = ()
     residue: tuple[str, ...] = ()
     activity: Mapping[str, object] | None = None  # audit.summary.activity_to_json()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known at one moment, for policy. None, or absent, means: not known."""
+
+    requester: Person | None  # who asks; at the click, who asked
+    members: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # ids by reference
+    names: Mapping[str, str] = field(default_factory=dict)  # what people are called, by id
+    unfit: frozenset[str] = frozenset()  # known not to count: guests, bots, the requester's aliases
+    holds: tuple[Grant, ...] = ()  # what the requester holds already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
