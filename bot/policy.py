@@ -39,6 +39,21 @@ def evaluate(
     return _by_rule(rule, entitlement, facts, wanted)
 
 
+def outlook(
+    draft: model.Draft, catalog: catalogs.Catalog, facts: Facts, now: datetime
+) -> model.Decision:
+    """What would happen to a draft still being written: as `evaluate`, once it says what it is for.
+
+    A justification not begun yet is no error here; what is there is judged as ever.
+    """
+    decision = evaluate(draft, catalog, facts, now)
+    if draft.justification.strip() or set(decision.fields) != {"justification"}:
+        return decision
+    entitlement = catalog.entitlements[draft.entitlement]
+    wanted = draft.duration if draft.duration is not None else entitlement.default_duration
+    return _by_rule(catalog.rule_of(entitlement), entitlement, facts, wanted)
+
+
 def offered(catalog: catalogs.Catalog, facts: Facts) -> tuple[catalogs.Entitlement, ...]:
     """What this person may request, in the catalog's order. Nothing when in doubt."""
     if facts.requester is None or facts.requester.refusal is not None:
