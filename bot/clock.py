@@ -15,6 +15,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The present moment, UTC, never earlier than any moment told before."""
 
+    def raise_to(self, moment: datetime) -> None:
+        """From now on tell no time before `moment`."""
+
 
 class SystemClock:
     """The machine's clock, made monotone."""

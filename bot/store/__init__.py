@@ -1,0 +1,18 @@
+"""The state database: the only place that knows SQLAlchemy. See `Store` and `Transaction`."""
+
+from bot.store.actor import SYSTEM, Actor
+from bot.store.chain import GENESIS, Verification
+from bot.store.outbox import OutboxRow
+from bot.store.repository import Store, open_store
+from bot.store.transaction import Transaction
+
+__all__ = [
+    "GENESIS",
+    "SYSTEM",
+    "Actor",
+    "OutboxRow",
+    "Store",
+    "Transaction",
+    "Verification",
+    "open_store",
+]

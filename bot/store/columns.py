@@ -1,0 +1,101 @@
+"""Column types that read back exactly what was written, on SQLite and PostgreSQL alike."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime to the microsecond.
+
+    TIMESTAMPTZ on PostgreSQL. SQLite has no such type, so there it is ISO 8601 text of fixed width,
+    which sorts as time does.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        """What the dialect has for it."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.DateTime(timezone=True))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        """Refuses a naive datetime: nobody could say later what it meant."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the store takes aware datetimes only")
+        utc = value.astimezone(UTC)
+        return utc if dialect.name == "postgresql" else utc.isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
+        """Always in UTC, whatever zone the session shows."""
+        if value is None:
+            return None
+        moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(UTC)
+
+
+class Span(TypeDecorator[timedelta]):
+    """A duration as whole microseconds."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, _dialect: sa.Dialect) -> int | None:
+        """Exact: no float on the way."""
+        return None if value is None else value // _MICROSECOND
+
+    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> timedelta | None:
+        """Exact: no float on the way."""
+        return None if value is None else timedelta(microseconds=value)
+
+
+class Words(TypeDecorator[str]):
+    """People's text. What no database can hold (NUL, half a surrogate pair) becomes U+FFFD."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        """Clean only what would otherwise be refused."""
+        return None if value is None else clean(value)
+
+
+class Several(TypeDecorator[tuple[str, ...]]):
+    """A tuple of strings as a JSON list."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: sa.Dialect) -> Any:
+        """JSON knows lists."""
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> tuple[str, ...] | None:
+        """The model knows tuples."""
+        return None if value is None else tuple(value)
+
+
+def clean(text: str) -> str:
+    """`text` with NUL and lone surrogates replaced by U+FFFD, otherwise untouched."""
+    whole = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in whole)
+
+
+def one_of(members: type[StrEnum]) -> sa.Enum:
+    """A word of a closed list, stored as its value; the migrations hold the CHECK for it."""
+    return sa.Enum(
+        members,
+        values_callable=lambda enum: [member.value for member in enum],
+        native_enum=False,
+        create_constraint=False,
+        length=32,
+    )

@@ -1,0 +1,192 @@
+"""A connection to the state database: where it is, how it is opened, and its two ways in.
+
+`read` is a consistent snapshot; `write` is the one writer on SQLite (BEGIN IMMEDIATE, so that a
+transaction never has to be upgraded half way) and READ COMMITTED with row locks on PostgreSQL.
+"""
+
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from bot import errors
+from bot.store import faults
+
+_URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
+_CHAIN_LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
+_POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
+
+
+class Database:
+    """One state database. Thread-safe."""
+
+    def __init__(self, url: str, *, patience: float) -> None:
+        """`patience`: seconds to wait for a lock before it is called busy."""
+        parsed = _parse(url)
+        self.place = _place(parsed)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._patience = patience
+        self._writer = threading.Lock()
+        self._marker: sa.Connection | None = None
+        self._marker_lock = threading.Lock()
+        self._engine = _sqlite(parsed, patience) if self.is_sqlite else _postgres(parsed, patience)
+        self._writing = self._engine.execution_options(jit_writes=True)
+        self._reading = self._engine.execution_options(**({} if self.is_sqlite else _SNAPSHOT))
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A snapshot that changes under nobody's hands. Raises StoreError."""
+        with faults.translated(), self._reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block. Raises Busy, Conflict, StoreError."""
+        with faults.translated(), self._turn(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let the threads of this process queue fairly; SQLite's own waiting only polls."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=self._patience):
+            raise errors.Busy
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def lock_chain(self, connection: sa.Connection) -> None:
+        """Be the only one who appends until this transaction ends. Take it last, hold it shortly."""
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+
+    def marker(self) -> int:
+        """A number that changes when anything was committed by another connection. A hint only."""
+        with faults.translated(), self._marker_lock:
+            if self._marker is None:
+                self._marker = self._engine.connect().execution_options(
+                    isolation_level="AUTOCOMMIT"
+                )
+            try:
+                return self._read_marker(self._marker)
+            except exc.DBAPIError:
+                self._marker.close()
+                self._marker = None
+                raise
+
+    def _read_marker(self, connection: sa.Connection) -> int:
+        if self.is_sqlite:
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        snapshot = connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one()
+        return zlib.crc32(str(snapshot).encode())
+
+    def close(self) -> None:
+        """Give every connection back."""
+        with self._marker_lock:
+            if self._marker is not None:
+                self._marker.close()
+                self._marker = None
+        self._engine.dispose()
+
+
+_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def _parse(url: str) -> sa.URL:
+    scheme, separator, rest = url.partition("://")
+    if scheme in _POSTGRES:
+        url = f"postgresql+psycopg{separator}{rest}"
+    elif scheme not in {"sqlite", "sqlite+pysqlite"}:
+        raise errors.StoreError(_URL_HELP)
+    try:
+        parsed = sa.make_url(url)
+    except (exc.ArgumentError, ValueError):  # its text may quote the password
+        raise errors.StoreError(_URL_HELP) from None
+    if parsed.get_backend_name() == "sqlite":
+        _refuse_memory(parsed)
+    return parsed
+
+
+def _refuse_memory(url: sa.URL) -> None:
+    name = url.database or ""
+    if name in {"", ":memory:"} or name.startswith("file:"):
+        raise errors.StoreError(
+            "The state database must be a file: what is kept in memory alone is lost when the bot "
+            "stops, and access would never end."
+        )
+
+
+def _place(url: sa.URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return f"{url.database or url.username} on {url.host or 'localhost'}:{url.port or 5432}"
+
+
+def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
+    _make_private_file(Path(str(url.database)))
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"timeout": patience},
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=patience,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_private_file(path: Path) -> None:
+    """The record is nobody else's business on this machine; SQLite's side files copy this mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise errors.StoreError(
+            f"The state database {path} cannot be opened: {error.strerror}."
+        ) from error
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own
+    cursor = connection.cursor()
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("jit_writes") else "BEGIN")
+
+
+def _postgres(url: sa.URL, patience: float) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 5, "application_name": "jit"},
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=patience,
+        pool_pre_ping=True,
+    )
+
+    def prepare(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{patience}s",))
+        connection.commit()
+
+    event.listen(engine, "connect", prepare)
+    return engine

@@ -1,0 +1,45 @@
+"""Driver errors, translated at the boundary: nothing above the store sees SQLAlchemy or a driver."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from bot import errors
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: serialization_failure,
+# deadlock_detected, lock_not_available, too_many_connections
+_PASSING_STATES = {"40001", "40P01", "55P03", "53300"}
+_SQLITE_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Conflict for a broken constraint, Busy for a lock that did not come, StoreError for the rest."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise errors.Conflict from error
+    except exc.TimeoutError as error:  # no connection of the pool came free
+        raise errors.Busy from error
+    except exc.DBAPIError as error:
+        if is_passing(error):
+            raise errors.Busy from error
+        raise errors.StoreError(
+            f"The state database does not work just now ({kind_of(error)})."
+        ) from error
+
+
+def is_passing(error: exc.DBAPIError) -> bool:
+    """Whether the same thing may well work in a moment."""
+    if isinstance(error.orig, sqlite3.Error):
+        name = getattr(error.orig, "sqlite_errorname", "")
+        return any(name.startswith(busy) for busy in _SQLITE_BUSY)
+    return getattr(error.orig, "sqlstate", None) in _PASSING_STATES
+
+
+def kind_of(error: exc.DBAPIError) -> str:
+    """The error's class or code: enough to look it up, and never a value."""
+    name = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    return str(name or type(error.orig).__name__)

@@ -1,0 +1,70 @@
+"""Rows to values of the model and back; and values to JSON that is the same every time."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from bot.store import columns
+
+Value = TypeVar("Value")
+
+
+def fields_of(cls: type) -> tuple[str, ...]:
+    """The names of a value's fields."""
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def values_of(value: Any) -> dict[str, Any]:
+    """A frozen value as column key -> what to store."""
+    return {name: getattr(value, name) for name in fields_of(type(value))}
+
+
+def value_from(cls: type[Value], row: sa.Row[Any], table: sa.Table) -> Value:
+    """The value a row of `table` was made from; columns that the value does not have are left out."""
+    fields = fields_of(cls)
+    return cls(**{c.key: row._mapping[c] for c in table.c if c.key in fields})  # noqa: SLF001 - a Row's public face
+
+
+def plain(value: object) -> Any:
+    """`value` in JSON's own types: times as ISO text in UTC, durations as seconds.
+
+    Raises TypeError for what has no plain form, so that nothing is recorded by its `repr`.
+    """
+    match value:
+        case Mapping():
+            return {str(plain(key)): plain(item) for key, item in value.items()}
+        case tuple() | list():
+            return [plain(item) for item in value]
+        case set() | frozenset():
+            return sorted(plain(item) for item in value)
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: object) -> str | int | float | None:
+    match value:
+        case Enum():
+            return str(value.value)
+        case str():
+            return columns.clean(value)
+        case None | int() | float():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+        case timedelta():
+            seconds = value.total_seconds()
+            return int(seconds) if seconds.is_integer() else seconds
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
+
+
+def was_used(activity: Mapping[str, Any] | None) -> bool | None:
+    """Whether the holder did anything, by `audit.summary.activity_to_json()`; None when unknown."""
+    if activity is None:
+        return None
+    if activity.get("sessions") or activity.get("counts"):
+        return True
+    complete = activity.get("evidence") in {"statement_log", "counters"}
+    return False if complete else None

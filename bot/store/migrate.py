@@ -1,0 +1,72 @@
+"""Bring a state database to the present revision, or say why it cannot be used."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command, config, migration, script
+from sqlalchemy import exc
+
+from bot import errors
+from bot.store import faults
+from bot.store.database import Database
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+# What a person can do something about: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_REASONS = {
+    "28P01": "user or password is wrong",
+    "28000": "this user may not log in",
+    "3D000": "there is no such database",
+    "42501": "this user may not create tables there",
+    "53300": "it takes no more connections",
+    "57P03": "it is still starting",
+    "SQLITE_NOTADB": "the file is something else",
+    "SQLITE_READONLY": "the file may not be written",
+    "SQLITE_CORRUPT": "the file is damaged",
+}
+
+
+def migrate(database: Database) -> None:
+    """Run what is missing, in one transaction. Raises StoreError."""
+    try:
+        with database.write() as connection:
+            database.lock_chain(connection)  # two processes may start at once
+            _upgrade(connection, database.place)
+    except errors.Conflict as error:
+        raise errors.StoreError(
+            f"The state database {database.place} is not one of ours."
+        ) from error
+    except errors.StoreError as error:
+        if isinstance(error.__cause__, exc.DBAPIError):
+            raise _unusable(database.place, error.__cause__) from None
+        raise
+
+
+def _upgrade(connection: sa.Connection, place: str) -> None:
+    settings = config.Config()
+    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    scripts = script.ScriptDirectory.from_config(settings)
+    present = migration.MigrationContext.configure(connection).get_current_heads()
+    if set(present) == set(scripts.get_heads()):
+        return
+    known = {revision.revision for revision in scripts.walk_revisions()}
+    newer = sorted(set(present) - known)
+    if newer:
+        raise errors.StoreError(
+            f"The state database {place} was written by a newer version of jit "
+            f"(revision {newer[0]}). Upgrade jit, or point JIT_DATABASE_URL at another database."
+        )
+    command.upgrade(settings, "head")
+
+
+def _unusable(place: str, error: exc.DBAPIError) -> errors.StoreError:
+    kind = faults.kind_of(error)
+    reason = _REASONS.get(kind)
+    if reason is None:
+        reason = (
+            "nothing answers there"
+            if error.connection_invalidated or kind == "OperationalError"
+            else kind
+        )
+    return errors.StoreError(f"The state database {place} cannot be used: {reason}.")

@@ -1,0 +1,246 @@
+"""Reading: each method one consistent look. Everything is indexed; nothing grows with the history."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from bot import errors, model
+from bot.store import chain, mapping, tables
+
+Value = TypeVar("Value")
+
+_REQUEST, _GRANT, _EVENT = tables.access_request, tables.access_grant, tables.audit_event
+_LIVE = tuple(model.LIVE_GRANT)
+_BATCH = 1000
+
+
+class Reads(ABC):
+    """What may be asked of the record; a Store asks in transactions of its own."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection to read from, with one snapshot."""
+
+    def _all(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> tuple[Value, ...]:
+        with self._reading() as connection:
+            return tuple(mapping.value_from(cls, row, table) for row in connection.execute(query))
+
+    def _first(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> Value | None:
+        return next(iter(self._all(cls, table, query)), None)
+
+    def story(self, request_id: str) -> model.Story:
+        """A request with its reviews, grant and messages, all of one moment. Raises NotFound."""
+        with self._reading() as connection:
+            return _story(connection, request_id)
+
+    def request(self, request_id: str) -> model.AccessRequest:
+        """One request. Raises NotFound."""
+        query = sa.select(_REQUEST).where(_REQUEST.c.id == request_id)
+        return _found(self._first(model.AccessRequest, _REQUEST, query))
+
+    def find_request_by_dedupe(self, key: str) -> model.AccessRequest | None:
+        """The request that an earlier delivery of the same thing made, if any."""
+        query = sa.select(_REQUEST).where(_REQUEST.c.dedupe_key == key)
+        return self._first(model.AccessRequest, _REQUEST, query)
+
+    def requests(
+        self,
+        *,
+        requester_id: str | None = None,
+        status: model.RequestStatus | None = None,
+        limit: int = 50,
+    ) -> tuple[model.AccessRequest, ...]:
+        """Requests, newest first."""
+        query = sa.select(_REQUEST).order_by(_REQUEST.c.created_at.desc(), _REQUEST.c.id)
+        if requester_id is not None:
+            query = query.where(_REQUEST.c.requester_id == requester_id)
+        if status is not None:
+            query = query.where(_REQUEST.c.status == status)
+        return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
+
+    def pending(self, limit: int = 200) -> tuple[model.AccessRequest, ...]:
+        """Requests that wait for a decision, oldest first."""
+        query = (
+            sa.select(_REQUEST)
+            .where(_REQUEST.c.status == model.RequestStatus.PENDING)
+            .order_by(_REQUEST.c.created_at, _REQUEST.c.id)
+        )
+        return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
+
+    def lapsed(self, now: datetime, limit: int = 100) -> tuple[model.AccessRequest, ...]:
+        """Requests that nobody decided in time, longest overdue first."""
+        query = (
+            sa.select(_REQUEST)
+            .where(_REQUEST.c.status == model.RequestStatus.PENDING, _REQUEST.c.decide_by <= now)
+            .order_by(_REQUEST.c.decide_by)
+        )
+        return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
+
+    def grant(self, grant_id: str) -> model.Grant:
+        """One grant. Raises NotFound."""
+        return _found(self.find_grant(grant_id))
+
+    def find_grant(self, grant_id: str) -> model.Grant | None:
+        """The grant of that request, if there is one."""
+        return self._first(model.Grant, _GRANT, sa.select(_GRANT).where(_GRANT.c.id == grant_id))
+
+    def grants(
+        self,
+        *,
+        status: Collection[model.GrantStatus] | None = None,
+        requester_id: str | None = None,
+        target: str | None = None,
+        limit: int = 200,
+    ) -> tuple[model.Grant, ...]:
+        """Grants, newest first."""
+        query = sa.select(_GRANT).order_by(_GRANT.c.created_at.desc(), _GRANT.c.id)
+        if status is not None:
+            query = query.where(_GRANT.c.status.in_(status))
+        if requester_id is not None:
+            query = query.where(_GRANT.c.requester_id == requester_id)
+        if target is not None:
+            query = query.where(_GRANT.c.target == target)
+        return self._all(model.Grant, _GRANT, query.limit(limit))
+
+    def due(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
+        """Active grants whose time is over, longest overdue first."""
+        query = (
+            sa.select(_GRANT)
+            .where(_GRANT.c.status == model.GrantStatus.ACTIVE, _GRANT.c.expires_at <= now)
+            .order_by(_GRANT.c.expires_at)
+        )
+        return self._all(model.Grant, _GRANT, query.limit(limit))
+
+    def activating(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
+        """Grants to be made whose next attempt is due."""
+        return self._in_motion(model.GrantStatus.ACTIVATING, now, limit)
+
+    def revoking(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
+        """Grants to be ended whose next attempt is due."""
+        return self._in_motion(model.GrantStatus.REVOKING, now, limit)
+
+    def _in_motion(
+        self, status: model.GrantStatus, now: datetime, limit: int
+    ) -> tuple[model.Grant, ...]:
+        upcoming = _GRANT.c.next_attempt_at
+        query = (
+            sa.select(_GRANT)
+            .where(_GRANT.c.status == status, sa.or_(upcoming.is_(None), upcoming <= now))
+            .order_by(upcoming.nulls_first(), _GRANT.c.created_at)
+        )
+        return self._all(model.Grant, _GRANT, query.limit(limit))
+
+    def next_deadline(self) -> datetime | None:
+        """The earliest moment at which something must be done without anybody asking.
+
+        A deadline that has passed is told too, until what it asked for is recorded. A step that may
+        be tried at once has no moment; the sweep finds it.
+        """
+        moments = (
+            sa.select(sa.func.min(_GRANT.c.expires_at)).where(
+                _GRANT.c.status == model.GrantStatus.ACTIVE
+            ),
+            sa.select(sa.func.min(_GRANT.c.next_attempt_at)).where(
+                _GRANT.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
+            ),
+            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(
+                _REQUEST.c.status == model.RequestStatus.PENDING
+            ),
+        )
+        with self._reading() as connection:
+            found = [connection.execute(query).scalar_one() for query in moments]
+        return min((moment for moment in found if moment is not None), default=None)
+
+    def messages(self, request_id: str) -> tuple[model.MessageRef, ...]:
+        """What we posted for a request, in order."""
+        with self._reading() as connection:
+            return _messages(connection, request_id)
+
+    def find_message(self, channel_id: str, ts: str) -> model.MessageRef | None:
+        """Our message at that place, if it is one of ours."""
+        table = tables.message
+        query = sa.select(table).where(table.c.channel_id == channel_id, table.c.ts == ts)
+        return self._first(model.MessageRef, table, query)
+
+    def history(self, requester_id: str, entitlement: str, since: datetime) -> tuple[int, int]:
+        """How often this person had this entitlement since then, and how often it went unused."""
+        query = (
+            sa.select(sa.func.count(), sa.func.count(sa.case((_GRANT.c.used.is_(False), 1))))
+            .select_from(_GRANT.join(_REQUEST, _REQUEST.c.id == _GRANT.c.id))
+            .where(
+                _GRANT.c.requester_id == requester_id,
+                _REQUEST.c.entitlement == entitlement,
+                _GRANT.c.created_at >= since,
+                _GRANT.c.activated_at.is_not(None),
+            )
+        )
+        with self._reading() as connection:
+            granted, unused = connection.execute(query).one()
+        return granted, unused
+
+    def events(self, after_seq: int = 0, limit: int = _BATCH) -> tuple[model.AuditEvent, ...]:
+        """Audit events in order, from the one after `after_seq` on."""
+        query = sa.select(_EVENT).where(_EVENT.c.seq > after_seq).order_by(_EVENT.c.seq)
+        return self._all(model.AuditEvent, _EVENT, query.limit(limit))
+
+    def all_events(self) -> Iterator[model.AuditEvent]:
+        """The whole chain, a batch at a time."""
+        batch = self.events()
+        while batch:
+            yield from batch
+            batch = self.events(batch[-1].seq)
+
+    def events_of(self, request_id: str) -> tuple[model.AuditEvent, ...]:
+        """All that was recorded about one request, in order."""
+        query = sa.select(_EVENT).where(_EVENT.c.request_id == request_id).order_by(_EVENT.c.seq)
+        return self._all(model.AuditEvent, _EVENT, query)
+
+    def chain_head(self) -> tuple[int, str]:
+        """The last event's number and hash; 0 and zeroes before the first."""
+        query = sa.select(_EVENT.c.seq, _EVENT.c.hash).order_by(_EVENT.c.seq.desc()).limit(1)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return (row.seq, row.hash) if row else (0, chain.GENESIS)
+
+    def get(self, key: str) -> str | None:
+        """A small thing kept by `put`."""
+        query = sa.select(tables.setting.c.value).where(tables.setting.c.key == key)
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+
+def _story(connection: sa.Connection, request_id: str) -> model.Story:
+    row = connection.execute(sa.select(_REQUEST).where(_REQUEST.c.id == request_id)).one_or_none()
+    if row is None:
+        raise errors.NotFound
+    review = tables.review
+    reviews = connection.execute(
+        sa.select(review)
+        .where(review.c.request_id == request_id)
+        .order_by(review.c.at, review.c.reviewer_id)
+    )
+    grant = connection.execute(sa.select(_GRANT).where(_GRANT.c.id == request_id)).one_or_none()
+    return model.Story(
+        request=mapping.value_from(model.AccessRequest, row, _REQUEST),
+        reviews=tuple(mapping.value_from(model.Review, each, review) for each in reviews),
+        grant=mapping.value_from(model.Grant, grant, _GRANT) if grant else None,
+        messages=_messages(connection, request_id),
+    )
+
+
+def _messages(connection: sa.Connection, request_id: str) -> tuple[model.MessageRef, ...]:
+    table = tables.message
+    query = sa.select(table).where(table.c.request_id == request_id).order_by(table.c.n)
+    return tuple(
+        mapping.value_from(model.MessageRef, row, table) for row in connection.execute(query)
+    )
+
+
+def _found(value: Value | None) -> Value:
+    if value is None:
+        raise errors.NotFound
+    return value

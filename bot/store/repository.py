@@ -1,0 +1,144 @@
+"""The store: the state database, opened. Reads are methods; writes happen inside `begin`."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from typing import Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot import clock as clocks
+from bot import model
+from bot.store import chain, outbox, tables
+from bot.store.actor import SYSTEM, Actor
+from bot.store.database import Database
+from bot.store.migrate import migrate
+from bot.store.reads import Reads
+from bot.store.transaction import Transaction
+
+_HIGH_WATER = "clock.high_water"
+
+
+def open_store(
+    url: str, clock: clocks.Clock, audit_key: bytes | None = None, *, patience: float = 5.0
+) -> "Store":
+    """Open the state database, make or migrate it, and teach `clock` the latest time it knows.
+
+    `patience`: seconds to wait for a lock before Busy. Raises StoreError with one sentence, never
+    with the password.
+    """
+    database = Database(url, patience=patience)
+    try:
+        migrate(database)
+        store = Store(database, clock, audit_key)
+        store.restore_clock()
+    except BaseException:
+        database.close()
+        raise
+    return store
+
+
+class Store(Reads):
+    """The state database. Thread-safe; close it."""
+
+    def __init__(self, database: Database, clock: clocks.Clock, audit_key: bytes | None) -> None:
+        self._database = database
+        self._clock = clock
+        self._key = audit_key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._database.close()
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people; without user and password."""
+        return self._database.place
+
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.read()
+
+    @contextmanager
+    def begin(self, actor: Actor) -> Iterator[Transaction]:
+        """A transaction in the name of `actor`, committed when the block ends without an error.
+
+        Conflict: what was expected is no longer so. Busy: no lock came in time, nothing was done.
+        """
+        with self._database.write() as connection:
+            tx = Transaction(self._database, connection, actor, self._clock.now(), self._key)
+            yield tx
+            tx.finish()
+
+    def outbox_due(self, now: datetime, limit: int = 50) -> tuple[outbox.OutboxRow, ...]:
+        """Heads of lanes that may be said now, oldest first. For a single pump."""
+        with self._reading() as connection:
+            return outbox.due(connection, now, limit)
+
+    def outbox_claim(
+        self, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=60)
+    ) -> tuple[outbox.OutboxRow, ...]:
+        """As `outbox_due`, for several pumps: nobody else gets these before the lease is over."""
+        with self._database.write() as connection:
+            return outbox.claim(connection, now, limit, lease)
+
+    def outbox_done(self, row_id: int, *, message: model.MessageRef | None = None) -> None:
+        """It was said; `message` is remembered as ours. Conflict: it was settled before."""
+        with self.begin(SYSTEM) as tx:
+            row = outbox.settle(tx.connection, row_id, tx.at)
+            if message is not None and row.request_id is not None:
+                tx.remember_message(message)
+
+    def outbox_retry(self, row_id: int, not_before: datetime, error: str) -> None:
+        """It could not be said; its lane waits until then. Conflict: it was settled before."""
+        with self._database.write() as connection:
+            outbox.put_off(connection, row_id, not_before, error)
+
+    def outbox_drop(self, row_id: int, error: str) -> None:
+        """It can never be said; the lane goes on. Audited. Conflict: it was settled before."""
+        with self.begin(SYSTEM) as tx:
+            row = outbox.settle(tx.connection, row_id, tx.at, error)
+            told = {"kind": row.kind, "lane": row.lane, "error": error}
+            tx.record("outbox.dropped", row.request_id, told)
+
+    def outbox_depth(self) -> int:
+        """How many lines wait to be said."""
+        with self._reading() as connection:
+            return outbox.depth(connection)
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a small thing by key, in place of what was kept there."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(tables.setting).values(key=key, value=value)
+        statement = statement.on_conflict_do_update(
+            index_elements=["key"], set_={"value": statement.excluded.value}
+        )
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def remember_time(self) -> None:
+        """Keep the present time, so that after a restart no clock can tell an earlier one."""
+        self.put(_HIGH_WATER, self._clock.now().isoformat())
+
+    def restore_clock(self) -> None:
+        """Raise the clock to the latest time that was ever recorded."""
+        kept = self.get(_HIGH_WATER)
+        moments = [datetime.fromisoformat(kept)] if kept else []
+        seq, _ = self.chain_head()
+        moments += [event.at for event in self.events(seq - 1, 1)]
+        if moments:
+            self._clock.raise_to(max(moments))
+
+    def verify_chain(self) -> chain.Verification:
+        """Walk the whole audit chain. See `audit.chain.verify`."""
+        return chain.verify(self.all_events(), self._key)
+
+    def version_marker(self) -> int:
+        """A number that is another one after anybody's commit. Cheap; a hint to look, no more."""
+        return self._database.marker()

@@ -1,0 +1,193 @@
+"""The state database, as SQLAlchemy tables. `migrations/` makes it; a test holds the two equal.
+
+access_request 1 --- 0..1 access_grant      same id
+      | 1 --- n review                      one a person
+      | 1 --- n message                     what we posted, hence what may be clicked
+audit_event                                 append-only, chained, dense seq
+outbox                                      what must still be said, in order within a lane
+request_transition, grant_transition        legal moves; triggers refuse all others
+setting                                     small things by key
+"""
+
+import sqlalchemy as sa
+
+from bot import model
+from bot.store.columns import Moment, Several, Span, Words, one_of
+
+metadata = sa.MetaData()
+
+_json = sa.JSON(none_as_null=True)
+_rowid = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers INTEGER keys only
+
+access_request = sa.Table(
+    "access_request",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("status", one_of(model.RequestStatus), nullable=False),
+    sa.Column("requester_id", Words, nullable=False),
+    sa.Column("requester_name", Words, nullable=False),
+    sa.Column("requester_tz", Words, nullable=False),
+    sa.Column("team_id", Words, nullable=False),
+    sa.Column("target", Words, nullable=False),
+    sa.Column("environment", Words, nullable=False),
+    sa.Column("entitlement", Words, nullable=False),
+    sa.Column("tables", Several, nullable=False),
+    sa.Column("scope", _json, nullable=False),
+    sa.Column("scope_hash", sa.Text, nullable=False),
+    sa.Column("catalog_version", sa.Text, nullable=False),
+    sa.Column("duration_us", Span, key="duration", nullable=False),
+    sa.Column("justification", Words, nullable=False),
+    sa.Column("ticket", Words),
+    sa.Column("verdict", one_of(model.Verdict), nullable=False),
+    sa.Column("rule", Words, nullable=False),
+    sa.Column("reasons", Several, nullable=False),
+    sa.Column("approvers", Several, nullable=False),
+    sa.Column("needs", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("decide_by", Moment, nullable=False),
+    sa.Column("decided_at", Moment),
+    sa.Column("decided_by", Words),
+    sa.Column("decided_by_name", Words),
+    sa.Column("comment", Words),
+    sa.Column("dedupe_key", Words, unique=True),
+    sa.Column("channel_id", Words),
+)
+sa.Index("access_request_by_requester", access_request.c.requester_id, access_request.c.created_at)
+sa.Index("access_request_by_creation", access_request.c.created_at)
+sa.Index("access_request_by_decision", access_request.c.decided_at)
+sa.Index(
+    "access_request_waiting",
+    access_request.c.decide_by,
+    sqlite_where=access_request.c.status == model.RequestStatus.PENDING,
+    postgresql_where=access_request.c.status == model.RequestStatus.PENDING,
+)
+
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("request_id", sa.ForeignKey("access_request.id"), primary_key=True),
+    sa.Column("reviewer_id", Words, primary_key=True),
+    sa.Column("reviewer_name", Words, nullable=False),
+    sa.Column("answer", one_of(model.Answer), nullable=False),
+    sa.Column("comment", Words, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+
+access_grant = sa.Table(
+    "access_grant",
+    metadata,
+    sa.Column("id", sa.ForeignKey("access_request.id"), primary_key=True),
+    sa.Column("status", one_of(model.GrantStatus), nullable=False),
+    sa.Column("target", Words, nullable=False),
+    sa.Column("requester_id", Words, nullable=False),
+    sa.Column("role_name", sa.Text, nullable=False, unique=True),
+    sa.Column("duration_us", Span, key="duration", nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("activate_by", Moment, nullable=False),
+    sa.Column("role_oid", sa.BigInteger),
+    sa.Column("activated_at", Moment),
+    sa.Column("cause", one_of(model.EndCause)),
+    sa.Column("ended_by", Words),
+    sa.Column("ended_by_name", Words),
+    sa.Column("end_comment", Words),
+    sa.Column("revoking_since", Moment),
+    sa.Column("access_ended_at", Moment),
+    sa.Column("cleaned_up_at", Moment),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt_at", Moment),
+    sa.Column("last_error", Words),
+    sa.Column("alarmed_at", Moment),
+    sa.Column("reveals", sa.Integer, nullable=False),
+    sa.Column("sessions_cut", sa.Integer, nullable=False),
+    sa.Column("quarantined", Several, nullable=False),
+    sa.Column("residue", Several, nullable=False),
+    sa.Column("activity", _json),
+    sa.Column("used", sa.Boolean),  # what `activity` says about it; null: unknown
+)
+_active = access_grant.c.status == model.GrantStatus.ACTIVE
+_in_motion = access_grant.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
+sa.Index("access_grant_by_requester", access_grant.c.requester_id, access_grant.c.created_at)
+sa.Index("access_grant_by_activation", access_grant.c.activated_at)
+sa.Index("access_grant_by_end", access_grant.c.access_ended_at)
+sa.Index(
+    "access_grant_deadline",
+    access_grant.c.expires_at,
+    sqlite_where=_active,
+    postgresql_where=_active,
+)
+sa.Index(
+    "access_grant_in_motion",
+    access_grant.c.status,
+    access_grant.c.next_attempt_at,
+    sqlite_where=_in_motion,
+    postgresql_where=_in_motion,
+)
+
+message = sa.Table(
+    "message",
+    metadata,
+    sa.Column("n", _rowid, primary_key=True),
+    sa.Column("request_id", sa.ForeignKey("access_request.id"), nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("channel_id", sa.Text, nullable=False),
+    sa.Column("ts", sa.Text, nullable=False),
+    sa.Column("thread_ts", sa.Text),
+    sa.UniqueConstraint("channel_id", "ts", name="message_place"),
+)
+
+audit_event = sa.Table(
+    "audit_event",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, index=True),
+    sa.Column("body", sa.Text, nullable=False),  # the very text that was hashed
+    sa.Column("prev", sa.Text, nullable=False, unique=True),  # a chain never forks
+    sa.Column("hash", sa.Text, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", _rowid, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("request_id", sa.ForeignKey("access_request.id")),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("data", _json, nullable=False),
+    sa.Column("key", sa.Text, unique=True),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("not_before", Moment),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("last_error", Words),
+    sa.Column("claimed_until", Moment),  # somebody is delivering it
+    sa.Column("settled_at", Moment),  # said, or given up
+)
+sa.Index(
+    "outbox_waiting",
+    outbox.c.lane,
+    outbox.c.id,
+    sqlite_where=outbox.c.settled_at.is_(None),
+    postgresql_where=outbox.c.settled_at.is_(None),
+)
+
+setting = sa.Table(
+    "setting",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", Words, nullable=False),
+)
+
+
+def _transitions(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("from_status", sa.Text, primary_key=True),
+        sa.Column("to_status", sa.Text, primary_key=True),
+    )
+
+
+request_transition = _transitions("request_transition")
+grant_transition = _transitions("grant_transition")

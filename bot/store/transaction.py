@@ -1,0 +1,257 @@
+"""Writing: one object for one transaction. What is recorded and the event that tells of it go together.
+
+Events and lines to say are gathered and written at the very end of the transaction, behind one lock,
+so that the chain is serial for the shortest time and numbers are handed out in the order of commit.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot import errors, model
+from bot.store import chain, mapping, tables
+from bot.store.actor import Actor
+from bot.store.database import Database
+from bot.store.reads import Reads
+
+_GRANT_MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
+    "id",
+    "status",
+    "target",
+    "requester_id",
+    "role_name",
+    "created_at",
+}
+_FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
+
+
+class Transaction(Reads):
+    """Everything that may be written, inside `with store.begin(actor) as tx`.
+
+    All of it is committed at the end of the block, or none of it. Nothing may be announced before.
+    Reads through the transaction see what it has written; `story` also holds the request, so that a
+    decision made from it cannot be overtaken.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connection: sa.Connection,
+        actor: Actor,
+        at: datetime,
+        key: bytes | None,
+    ) -> None:
+        self._database = database
+        self.connection = connection
+        self._actor = actor
+        self._key = key
+        self._events: list[tuple[str, str | None, Mapping[str, object]]] = []
+        self._lines: list[dict[str, Any]] = []
+        self.at = at  # the one time of everything in this transaction
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        yield self.connection
+
+    def story(self, request_id: str) -> model.Story:
+        """As Store.story; nobody else can change the request until this transaction ends."""
+        self._hold(request_id)
+        return super().story(request_id)
+
+    def add_request(self, request: model.AccessRequest) -> None:
+        """Record a new request; it must be PENDING. Conflict: its id or dedupe key is taken."""
+        if request.status is not model.RequestStatus.PENDING:
+            raise ValueError("a request begins as pending")
+        if not self._insert(tables.access_request, mapping.values_of(request)):
+            raise errors.Conflict("This request has already been recorded.")
+        told = {k: v for k, v in mapping.values_of(request).items() if v is not None}
+        self.record("request.submitted", request.id, told)
+
+    def settle_request(
+        self,
+        request_id: str,
+        to: model.RequestStatus,
+        *,
+        decided_by: str | None = None,
+        decided_by_name: str | None = None,
+        comment: str | None = None,
+    ) -> model.AccessRequest:
+        """Decide a request that is still PENDING. Conflict: somebody else did."""
+        decision = {
+            "decided_by": decided_by,
+            "decided_by_name": decided_by_name,
+            "comment": comment,
+        }
+        table = tables.access_request
+        row = self.connection.execute(
+            sa.update(table)
+            .where(table.c.id == request_id, table.c.status == model.RequestStatus.PENDING)
+            .values(status=to, decided_at=self.at, **decision)
+            .returning(table)
+        ).one_or_none()
+        if row is None:
+            raise errors.Conflict(f"Request {request_id} is not waiting for a decision.")
+        self.record(f"request.{to.value}", request_id, decision)
+        return mapping.value_from(model.AccessRequest, row, table)
+
+    def add_review(self, review: model.Review) -> None:
+        """Record one person's answer. Conflict: already answered by them, or decided meanwhile."""
+        status = self._hold(review.request_id)
+        if status is not model.RequestStatus.PENDING:
+            raise errors.Conflict(f"Request {review.request_id} is not waiting for a decision.")
+        if not self._insert(tables.review, mapping.values_of(review)):
+            raise errors.Conflict(f"{review.reviewer_name} has already answered.")
+        told = mapping.values_of(review)
+        self.record(f"review.{review.answer.value}", told.pop("request_id"), told)
+
+    def add_grant(self, grant: model.Grant) -> None:
+        """Record the grant of an approved request; it must be ACTIVATING. Conflict: there is one."""
+        if grant.status is not model.GrantStatus.ACTIVATING:
+            raise ValueError("a grant begins as activating")
+        values = mapping.values_of(grant) | {"used": mapping.was_used(grant.activity)}
+        if not self._insert(tables.access_grant, values):
+            raise errors.Conflict(f"Request {grant.id} already has a grant.")
+        told = ("target", "role_name", "duration", "expires_at", "activate_by")
+        self.record("grant.activating", grant.id, {name: values[name] for name in told})
+
+    def move_grant(
+        self, grant_id: str, from_: model.GrantStatus, to: model.GrantStatus, **changes: Any
+    ) -> model.Grant:
+        """Take a grant to another status, with any changes of its other fields.
+
+        A new step begins: `attempts`, `next_attempt_at` and `last_error` start afresh unless given.
+        Conflict: it is no longer in `from_`. ValueError: no grant may go that way.
+        """
+        if (from_, to) not in model.GRANT_TRANSITIONS:
+            raise ValueError(f"no grant goes from {from_.value} to {to.value}")
+        grant = self._change_grant(grant_id, from_, to, {**_FRESH_STEP, **changes})
+        self.record(f"grant.{to.value}", grant_id, {"from": from_, **_told(changes)})
+        return grant
+
+    def note_grant(
+        self, grant_id: str, expected: model.GrantStatus, *, event: str | None, **changes: Any
+    ) -> model.Grant:
+        """Change fields of a grant that stays in its status.
+
+        `event` names the audit event; None is for bookkeeping that tells an auditor nothing.
+        Conflict: it is no longer in `expected`.
+        """
+        grant = self._change_grant(grant_id, expected, expected, changes)
+        if event is not None:
+            self.record(event, grant_id, _told(changes))
+        return grant
+
+    def say(
+        self,
+        kind: str,
+        request_id: str | None,
+        lane: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        not_before: datetime | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Owe Slack a message. Within a lane, strictly one after the other in the order said.
+
+        `key`: said once only, ever; a second time is ignored.
+        """
+        self._lines.append(
+            {
+                "kind": kind,
+                "request_id": request_id,
+                "lane": lane,
+                "data": mapping.plain(data or {}),
+                "not_before": not_before,
+                "key": key,
+                "created_at": self.at,
+                "attempts": 0,
+            }
+        )
+
+    def remember_message(self, ref: model.MessageRef) -> None:
+        """This message is ours, and a click on it counts. Twice is the same as once."""
+        self._insert(tables.message, mapping.values_of(ref))
+
+    def record(self, type: str, request_id: str | None, data: Mapping[str, object]) -> None:  # noqa: A002
+        """Append an audit event. `data` must hold only what JSON, times and durations can say."""
+        self._events.append((type, request_id, data))
+
+    def finish(self) -> None:
+        """Write what was gathered. Called by the store just before it commits."""
+        if not self._events and not self._lines:
+            return
+        self._database.lock_chain(self.connection)
+        self._append_events()
+        for line in self._lines:
+            self._insert(tables.outbox, line)
+
+    def _append_events(self) -> None:
+        seq, prev = self.chain_head()
+        rows = []
+        for type_, request_id, data in self._events:
+            seq += 1
+            event = chain.link(
+                seq=seq,
+                prev=prev,
+                at=self.at,
+                actor=self._actor,
+                type=type_,
+                request_id=request_id,
+                data=data,
+                key=self._key,
+            )
+            prev = event.hash
+            rows.append(mapping.values_of(event))
+        if rows:
+            self.connection.execute(sa.insert(tables.audit_event), rows)
+
+    def _change_grant(
+        self,
+        grant_id: str,
+        expected: model.GrantStatus,
+        to: model.GrantStatus,
+        changes: Mapping[str, Any],
+    ) -> model.Grant:
+        unknown = changes.keys() - _GRANT_MAY_CHANGE
+        if unknown:
+            raise ValueError(f"a grant's {', '.join(sorted(unknown))} cannot be changed")
+        values = {**changes, "status": to}
+        if "activity" in values:
+            values["used"] = mapping.was_used(values["activity"])
+        table = tables.access_grant
+        row = self.connection.execute(
+            sa.update(table)
+            .where(table.c.id == grant_id, table.c.status == expected)
+            .values(values)
+            .returning(table)
+        ).one_or_none()
+        if row is None:
+            raise errors.Conflict(f"Grant {grant_id} is no longer {expected.value}.")
+        return mapping.value_from(model.Grant, row, table)
+
+    def _hold(self, request_id: str) -> model.RequestStatus:
+        """Keep everybody else from changing the request until this transaction ends."""
+        table = tables.access_request
+        query = sa.select(table.c.status).where(table.c.id == request_id).with_for_update()
+        status = self.connection.execute(query).scalar_one_or_none()
+        if status is None:
+            raise errors.NotFound
+        return model.RequestStatus(status)
+
+    def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """Insert a row unless a unique key is taken; the transaction stays usable either way."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(table).values(**values).on_conflict_do_nothing()
+        return self.connection.execute(statement).rowcount == 1
+
+
+def _told(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chain says of changes. What the holder ran is sealed by its hash, not copied."""
+    told = dict(changes)
+    if told.get("activity") is not None:
+        told["activity"] = {"sha256": chain.digest(chain.canonical(told["activity"]), None)}
+    return told
