@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot import errors, model, store
-from bot.demo import bot_process, postgres, sqlpane
+from bot.demo import bot_process, sqlpane
+from bot.demo import target as targets
 
 
 class DemoBench:
@@ -22,7 +23,7 @@ class DemoBench:
         *,
         records: store.Store,
         bot: bot_process.BotProcess,
-        target: postgres.Server,
+        target: targets.Target,
         environ: Mapping[str, str],
     ) -> None:
         self._records = records
@@ -78,9 +79,9 @@ class DemoBench:
 
     def _target_down(self, *, on: bool) -> str:
         if on:
-            self._target.stop("immediate")
+            self._target.down()
             return "PostgreSQL is stopped"
-        self._target.resume()
+        self._target.up()
         return "PostgreSQL is up"
 
     def _bot_down(self, *, on: bool) -> str:

@@ -41,9 +41,9 @@ class Instance:
         return self.folder / "postgres"
 
     def wipe(self) -> None:
-        """Remove what an earlier run left, except the database cluster and the lock."""
+        """Remove what an earlier run left."""
         for path in self.folder.iterdir():
-            if path.name in ("lock", self.cluster.name):
+            if path.name == "lock":
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

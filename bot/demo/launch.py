@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bot import clock, store
-from bot.demo import bench, bot_process, instance, postgres, shop
+from bot.demo import bench, bot_process, instance
+from bot.demo import target as targets
 from bot.demo.workspace import server as workspace_server
 
 CATALOG = pathlib.Path(__file__).with_name("catalog.yml")
@@ -25,8 +26,7 @@ class Demo:
     """The running parts."""
 
     folder: pathlib.Path
-    target: postgres.Server
-    shop: shop.Shop
+    target: targets.Target
     workspace: workspace_server.Server
     bot: bot_process.BotProcess
     records: store.Store
@@ -52,15 +52,15 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
         shutil.copy(CATALOG, held.folder / "catalog.yml")
 
         with _step(say, "PostgreSQL"):
-            target = postgres.Server.start(held.cluster, fresh=True)
-            stack.callback(target.stop)
+            target = targets.Target(held.cluster)
+            stack.callback(target.discard)
         with _step(say, "Sample shop and bootstrap SQL"):
-            sample = shop.prepare(target, held.folder / "catalog.yml")
+            target.prepare(held.folder / "catalog.yml")
         with _step(say, "Workspace"):
             workspace = workspace_server.Server(port=port, page=True)
             workspace.start()
             stack.callback(workspace.stop)
-        environ = _environ(held, sample, workspace)
+        environ = _environ(held, target, workspace)
         records = store.open_store(held.state_url, clock.SystemClock())
         stack.callback(records.close)
         bot = bot_process.BotProcess(environ, held.log, held.folder)
@@ -73,7 +73,6 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
         yield Demo(
             folder=held.folder,
             target=target,
-            shop=sample,
             workspace=workspace,
             bot=bot,
             records=records,
@@ -90,7 +89,7 @@ def _step(say: Say, what: str) -> Iterator[None]:
 
 
 def _environ(
-    held: instance.Instance, sample: shop.Shop, workspace: workspace_server.Server
+    held: instance.Instance, target: targets.Target, workspace: workspace_server.Server
 ) -> dict[str, str]:
     return {
         "SLACK_BOT_TOKEN": workspace.bot_token,
@@ -98,6 +97,6 @@ def _environ(
         "SLACK_API_URL": workspace.api_url,
         "JIT_DATABASE_URL": held.state_url,
         "JIT_CATALOG": str(held.folder / "catalog.yml"),
-        "SHOP_DATABASE_URL": sample.bot_url,
+        "SHOP_DATABASE_URL": target.bot_url,
         "JIT_LOG": "info",
     }

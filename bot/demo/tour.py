@@ -50,6 +50,7 @@ class Tour:
         self._people: acts.Workspace = demo.workspace.workspace
         self._tell = tell
         self._step = ""
+        self._role = ("", 0)
         self.checks: list[Check] = []
 
     @property
@@ -117,6 +118,7 @@ class Tour:
         self._wait("the card says active", lambda: self._card("Active until"))
         roles = self._roles()
         self._check("exactly one managed role exists", len(roles) == 1, ", ".join(roles))
+        self._role = next(iter(roles.items()))
 
     def _open_credentials(self) -> str:
         self._narrate("credentials", "Ana opens the credentials from her direct message")
@@ -191,7 +193,7 @@ class Tour:
         else:
             self._check("a new login is refused", False, "it was let in")
         self._check("no managed role exists", not self._roles(), "the catalogue has none")
-        left = self._demo.shop.traces_of(url)
+        left = self._demo.target.traces_of(*self._role)
         self._check("the catalogue holds nothing of it", not left, ", ".join(left) or "no trace")
 
     def _look_back(self) -> None:
@@ -222,8 +224,8 @@ class Tour:
     def _whispers(self, who: str) -> list[things.Message]:
         return [m for m in self._people.messages(ACCESS, as_user=who) if m.only_for == who]
 
-    def _roles(self) -> list[str]:
-        return self._demo.shop.managed_roles()
+    def _roles(self) -> dict[str, int]:
+        return self._demo.target.managed_roles()
 
 
 def _strings(value: object) -> Iterator[str]:
