@@ -1,6 +1,6 @@
 """The catalog: what may be requested, by whom, who decides. One YAML file, read and checked."""
 
-from bot.catalog.load import load, loads
+from bot.catalog.load import load, loads, placed
 from bot.catalog.scope import changes, scope_from_json, scope_hash, scope_of, scope_to_json
 from bot.catalog.values import Catalog, Channels, DigestTime, Entitlement, Rule, Target
 
@@ -14,6 +14,7 @@ __all__ = [
     "changes",
     "load",
     "loads",
+    "placed",
     "scope_from_json",
     "scope_hash",
     "scope_of",

@@ -1,20 +1,17 @@
 """From the file to a Catalog, or to every complaint about it at once."""
 
-import difflib
+import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import time
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pydantic
 
-from bot.catalog import lint, schema, source, ticket
+from bot.catalog import complaint, lint, schema, source, ticket
 from bot.catalog.values import Catalog, Channels, DigestTime, Entitlement, Rule, Target
 from db_grants.spec import TableScope
-
-_NOUNS = {"targets": "target", "entitlements": "entitlement", "rules": "rule"}
 
 
 def load(path: Path | str) -> Catalog:
@@ -28,6 +25,22 @@ def load(path: Path | str) -> Catalog:
 def loads(text: str | bytes, name: str = "catalog.yml") -> Catalog:
     """As `load`, from text. Raises CatalogError."""
     return _checked(source.parse(text.encode() if isinstance(text, str) else text, name))
+
+
+def placed(catalog: Catalog, database_of: Callable[[str], str]) -> Catalog:
+    """The catalog with every database named: where the file names none, the one in the URL.
+
+    `database_of` maps a URL variable to a database (`Settings.target_database`), and may raise.
+    """
+    named = {t.name: t.database or database_of(t.url_env) for t in catalog.targets.values()}
+    return dataclasses.replace(
+        catalog,
+        targets={n: dataclasses.replace(t, database=named[n]) for n, t in catalog.targets.items()},
+        entitlements={
+            n: dataclasses.replace(e, database=named[e.target])
+            for n, e in catalog.entitlements.items()
+        },
+    )
 
 
 def _checked(read: source.Source) -> Catalog:
@@ -47,72 +60,9 @@ def _shape(read: source.Source) -> schema.CatalogShape:
     except pydantic.ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_input=True):
             spot = tuple(part for part in error["loc"] if part != "[key]")
-            read.complain(spot, _words(spot, error, read.data))
+            read.complain(spot, complaint.words(spot, error, read.data))
     read.raise_problems()
     raise AssertionError("a file that does not validate has problems")
-
-
-def _words(spot: source.Spot, error: Any, data: Any) -> str:
-    """What is wrong, in words for the file's author."""
-    match error["type"]:
-        case "extra_forbidden":
-            return f"unknown key `{spot[-1]}`{_within(spot[:-1])}{_meant(spot, data)}"
-        case "missing":
-            return f"`{spot[-1]}` is missing{_within(spot[:-1])}"
-        case "value_error":
-            return f"{error['ctx']['error']}{_within(spot)}"
-        case "too_short":
-            return f"this must not be empty{_within(spot)}"
-        case "string_pattern_mismatch":
-            return f"{error['input']!r} is not written as it should be, like 09:00{_within(spot)}"
-        case "dict_type" | "model_type":
-            return f"keys with values are expected here{_within(spot)}"
-        case "list_type":
-            return f"a list is expected here{_within(spot)}"
-        case "int_type" | "int_parsing" | "int_from_float":
-            return f"a whole number is expected here{_within(spot)}"
-    said = str(error["msg"])
-    return f"{said[0].lower()}{said[1:]}{_within(spot)}"
-
-
-def _within(spot: source.Spot) -> str:
-    """Which part of the file `spot` is in: " in rule data-owners"."""
-    if not spot:
-        return ""
-    if len(spot) == 1:
-        return f" in {spot[0]}"
-    noun = _NOUNS.get(str(spot[0]), str(spot[0]))
-    keys = [str(part) for part in spot[1:] if isinstance(part, str)]
-    tail = f" ({keys[-1]})" if len(keys) > 1 and noun != spot[0] else ""
-    return f" in {noun} {spot[1]}{tail}" if noun != spot[0] else f" in {noun}"
-
-
-def _meant(spot: source.Spot, data: Any) -> str:
-    """A suggestion for an unknown key, out of the keys known at that place and not used yet."""
-    used = data
-    for part in spot[:-1]:
-        used = used[part]
-    known = _known(spot[:-1])
-    close = difflib.get_close_matches(str(spot[-1]), [k for k in known if k not in used], n=1)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known are {', '.join(known)}"
-
-
-def _known(spot: source.Spot) -> list[str]:
-    shapes: Mapping[str, type[schema.Shape]] = {
-        "channels": schema.ChannelsShape,
-        "digest": schema.DigestShape,
-        "targets": schema.TargetShape,
-        "rules": schema.RuleShape,
-    }
-    if not spot:
-        return list(schema.CatalogShape.model_fields)
-    if spot[0] == "entitlements":
-        return list(
-            (schema.TableShape if "scope" in spot[2:] else schema.EntitlementShape).model_fields
-        )
-    return list(shapes[str(spot[0])].model_fields)
 
 
 def _catalog(shape: schema.CatalogShape, version: str) -> Catalog:

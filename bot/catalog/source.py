@@ -96,7 +96,7 @@ def _compose(source: Source) -> yaml.Node | None:
 
 def _quoting_hint(text: bytes, line: int) -> str:
     """YAML gives @ and # meanings of its own, and our references begin with them."""
-    around = text.decode().splitlines()[max(0, line - 2) : line]
+    around = text.decode().splitlines()[max(0, line - 4) : line]
     if any(re.search(r"[\[,\s-][@#%]\w", x) for x in around):
         return '. Put quotes around names that begin with @ or #, like "@data-owners"'
     return ""
