@@ -4,12 +4,19 @@ The machine's verdict is recorded at submission and only a person's review follo
 is and whether they may decide is read again, fresh, at their click.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from bot import context, errors, faults, model, outcome, policy, refusal, settled, store
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, model, store
+from bot.catalog import ticket
+
+MOST_PENDING = 10  # requests of one person waiting at a time
+
+_PENDING = model.RequestStatus.PENDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,27 +41,50 @@ class Access:
         directory: context.Directory,
         clock: clocks.Clock,
         wake: Callable[[], None] = lambda: None,
+        impossible: Mapping[str, str] | None = None,
     ) -> None:
+        """`impossible`: entitlements that cannot be granted as things stand, each with the reason."""
         self._store = store
         self._catalog = catalog
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self._impossible = {} if impossible is None else impossible
 
     def preview(self, draft: model.Draft) -> model.Decision:
         """What would happen to this draft, with reasons. Records nothing."""
-        raise NotImplementedError
+        return self._evaluate(draft, fresh=False)[0]
 
     def offered(self, person_id: str) -> tuple[catalogs.Entitlement, ...]:
         """What this person may request."""
-        raise NotImplementedError
+        catalog = self._catalog()
+        facts = context.collect(self._directory, catalog, person_id, None, fresh=False)
+        return tuple(policy.offered(catalog, facts))
 
     def submit(self, draft: model.Draft) -> model.Story:
         """Ask. The same `dedupe_key` gives the same story.
 
         Raises InvalidDraft (words beside fields), NotAllowed, IdentityUnknown.
         """
-        raise NotImplementedError
+        known = self._known(draft)
+        if known is not None:
+            return known
+        decision, facts = self._evaluate(draft, fresh=True)
+        if facts.requester is None:
+            raise errors.IdentityUnknown
+        if decision.verdict is model.Verdict.DENY:
+            self._refuse(draft, decision, facts.requester)
+        request = self._request(draft, decision, facts.requester)
+        try:
+            self._record(request)
+        except errors.Conflict:  # the same delivery, twice in the same instant
+            known = self._known(draft)
+            if known is None:
+                raise
+            return known
+        faults.checkpoint("request-recorded")
+        self._wake()
+        return self._store.story(request.id)
 
     def review(
         self,
@@ -69,16 +99,237 @@ class Access:
 
         Raises NotFound, NotAllowed, IdentityUnknown, TooLate; each refusal is an audit event.
         """
-        raise NotImplementedError
+        actor = store.Actor(kind="user", id=reviewer_id)
+        with refusal.recorded(self._store, actor, request_id, answer.value):
+            self._may_review(request_id, source)
+            reviewer = self._directory.person(reviewer_id, fresh=True)
+            needs = self._check_reviewer(self._store.story(request_id), reviewer, answer)
+            self._decide(request_id, reviewer, answer, comment.strip(), needs)
+        faults.checkpoint("decision-recorded")
+        self._wake()
+        return self._store.story(request_id)
 
     def check_source(self, request_id: str, person_id: str, source: Source) -> None:
         """Raise NotAllowed (and record it) unless we posted that message for that request."""
-        raise NotImplementedError
+        actor = store.Actor(kind="user", id=person_id)
+        with refusal.recorded(self._store, actor, request_id, "open"):
+            self._bind(request_id, source)
 
     def cancel(self, request_id: str, person_id: str) -> model.Story:
         """Withdraw one's own request. Raises NotFound, NotAllowed, TooLate."""
-        raise NotImplementedError
+        request = self._store.request(request_id)
+        actor = store.Actor(kind="user", id=person_id)
+        with refusal.recorded(self._store, actor, request_id, "cancel"):
+            if request.requester_id != person_id:
+                raise errors.NotAllowed("Only the person who asked can withdraw a request.")
+            self._withdraw(request)
+        self._wake()
+        return self._store.story(request_id)
 
     def lapse(self) -> int:
         """Settle every request that nobody decided in time; how many there were."""
-        raise NotImplementedError
+        lapsed = 0
+        for request in self._store.lapsed(self._clock.now()):
+            try:
+                self._lapse(request)
+                lapsed += 1
+            except errors.Conflict:  # decided in this instant
+                continue
+        if lapsed:
+            self._wake()
+        return lapsed
+
+    def _evaluate(self, draft: model.Draft, *, fresh: bool) -> tuple[model.Decision, model.Facts]:
+        catalog = self._catalog()
+        facts = context.collect(
+            self._directory, catalog, draft.requester_id, draft.entitlement, fresh=fresh
+        )
+        held = self._store.grants(status=model.LIVE_GRANT, requester_id=draft.requester_id)
+        facts = dataclasses.replace(facts, holds=tuple(held))
+        decision = policy.evaluate(draft, catalog, facts, self._clock.now())
+        return self._doubted(draft, decision), facts
+
+    def _doubted(self, draft: model.Draft, decision: model.Decision) -> model.Decision:
+        """The decision, unless what it would lead to is known not to work."""
+        reason = self._impossible.get(draft.entitlement)
+        if reason is None or decision.verdict is model.Verdict.DENY:
+            return decision
+        return dataclasses.replace(
+            decision,
+            verdict=model.Verdict.DENY,
+            reasons=(reason,),
+            fields={**decision.fields, "entitlement": reason},
+        )
+
+    def _known(self, draft: model.Draft) -> model.Story | None:
+        """The story of an earlier delivery of this draft."""
+        if draft.dedupe_key is None:
+            return None
+        known = self._store.find_request_by_dedupe(draft.dedupe_key)
+        return self._store.story(known.id) if known else None
+
+    def _refuse(
+        self, draft: model.Draft, decision: model.Decision, requester: model.Person
+    ) -> None:
+        with self._store.begin(_actor(requester)) as tx:
+            told = {"entitlement": draft.entitlement, "reasons": list(decision.reasons)}
+            tx.record("request.refused", None, {**told, "fields": dict(decision.fields)})
+        if decision.fields:
+            raise errors.InvalidDraft(decision.fields)
+        raise errors.NotAllowed(" ".join(decision.reasons))
+
+    def _request(
+        self, draft: model.Draft, decision: model.Decision, requester: model.Person
+    ) -> model.AccessRequest:
+        catalog, now = self._catalog(), self._clock.now()
+        wanted = catalog.entitlements[draft.entitlement]
+        scope = catalogs.scope_of(wanted, draft.tables)
+        justification = draft.justification.strip()
+        return model.AccessRequest(
+            id=model.new_id(),
+            status=_PENDING,
+            requester_id=requester.id,
+            requester_name=requester.name,
+            requester_tz=requester.tz,
+            team_id=requester.team_id,
+            target=wanted.target,
+            environment=wanted.environment,
+            entitlement=wanted.name,
+            tables=draft.tables,
+            scope=catalogs.scope_to_json(scope),
+            scope_hash=catalogs.scope_hash(wanted, draft.tables),
+            catalog_version=catalog.version,
+            duration=decision.duration or wanted.default_duration,
+            justification=justification,
+            ticket=ticket.find(wanted.ticket, justification) if wanted.ticket else None,
+            verdict=decision.verdict,
+            rule=decision.rule,
+            reasons=decision.reasons,
+            approvers=decision.approvers,
+            needs=decision.needs,
+            created_at=now,
+            decide_by=now + (decision.decide_within or timedelta(hours=1)),
+            dedupe_key=draft.dedupe_key,
+            channel_id=draft.channel_id,
+        )
+
+    def _record(self, request: model.AccessRequest) -> None:
+        actor = store.Actor(kind="user", id=request.requester_id, name=request.requester_name)
+        with self._store.begin(actor) as tx:
+            _check_limits(request, tx.requests(requester_id=request.requester_id, status=_PENDING))
+            outcome.ask(tx, request)
+
+    def _withdraw(self, request: model.AccessRequest) -> None:
+        who = request.requester_name
+        actor = store.Actor(kind="user", id=request.requester_id, name=who)
+        with self._store.begin(actor) as tx:
+            settled.ensure_open(tx.story(request.id), tx.at)
+            outcome.withdraw(tx, request)
+
+    def _may_review(self, request_id: str, source: Source | None) -> None:
+        """What can be refused without asking Slack who is there."""
+        if source is not None:
+            self._bind(request_id, source)
+        settled.ensure_open(self._store.story(request_id), self._clock.now())
+
+    def _bind(self, request_id: str, source: Source) -> None:
+        found = self._store.find_message(source.channel_id, source.ts)
+        if found is None or found.request_id != request_id:
+            raise errors.NotAllowed(
+                "That button is not in a message I posted for this request, so nothing was decided. "
+                "Use the card in the approval channel."
+            )
+
+    def _check_reviewer(
+        self, story: model.Story, reviewer: model.Person, answer: model.Answer
+    ) -> int:
+        """Raise unless this person may give this answer now; how many approvals it takes."""
+        catalog, request = self._catalog(), story.request
+        facts = context.collect(
+            self._directory, catalog, request.requester_id, request.entitlement, fresh=True
+        )
+        reason = policy.may_review(reviewer, story, catalog, facts)
+        if reason is not None and not self._gone(request):
+            raise errors.NotAllowed(reason)
+        if answer is model.Answer.APPROVE:
+            _check_requester(facts.requester)
+        self._check_distinct(story, reviewer)
+        wanted = catalog.entitlements.get(request.entitlement)
+        return max(request.needs, catalog.rule_of(wanted).needs) if wanted else request.needs
+
+    def _check_distinct(self, story: model.Story, reviewer: model.Person) -> None:
+        """One person counts once, whatever account they press with."""
+        settled.ensure_first(story, reviewer.id)
+        for review in story.reviews:
+            if self._directory.person(review.reviewer_id).same_as(reviewer):
+                raise errors.NotAllowed("You have already answered under another account.")
+
+    def _gone(self, request: model.AccessRequest) -> bool:
+        return request.entitlement not in self._catalog().entitlements
+
+    def _decide(
+        self,
+        request_id: str,
+        reviewer: model.Person,
+        answer: model.Answer,
+        comment: str,
+        needs: int,
+    ) -> None:
+        """Record the review and what follows from it; or that the time or the scope has gone."""
+        with self._store.begin(_actor(reviewer)) as tx:
+            story = tx.story(request_id)  # from here on nobody else can decide
+            settled.ensure_open(story, tx.at)
+            settled.ensure_first(story, reviewer.id)
+            change = self._change(story.request) if answer is model.Answer.APPROVE else None
+            if change is not None:
+                outcome.supersede(tx, story.request, change)
+            else:
+                outcome.answer(tx, story, reviewer, answer, comment, needs)
+        if change is not None:
+            self._wake()
+            raise errors.TooLate(settled.superseded(change))
+
+    def _change(self, request: model.AccessRequest) -> str | None:
+        """What differs between what was asked for and what the catalog would give now."""
+        offered = self._catalog().entitlements.get(request.entitlement)
+        asked = catalogs.scope_from_json(request.scope)
+        if offered is None:
+            return catalogs.changes(asked, None)
+        try:
+            if catalogs.scope_hash(offered, request.tables) == request.scope_hash:
+                return None
+            return catalogs.changes(asked, catalogs.scope_of(offered, request.tables))
+        except errors.InvalidDraft as gone:
+            return str(gone).rstrip(".")
+
+    def _lapse(self, request: model.AccessRequest) -> None:
+        with self._store.begin(store.SYSTEM) as tx:
+            outcome.lapse(tx, request)
+
+
+def _check_requester(requester: model.Person | None) -> None:
+    """Doubt about the person who would hold it refuses."""
+    if requester is None:
+        raise errors.IdentityUnknown
+    if requester.refusal is not None:
+        raise errors.NotAllowed(
+            f"{requester.name} may no longer hold access: {requester.refusal.value} cannot."
+        )
+
+
+def _check_limits(request: model.AccessRequest, waiting: Sequence[model.AccessRequest]) -> None:
+    """Refuse what floods approvers: too much at a time, or the same again."""
+    for other in waiting:
+        if other.scope_hash == request.scope_hash:
+            raise errors.NotAllowed(
+                f"You have already asked for this: request {other.id} is waiting for a decision. "
+                "Withdraw it to ask differently."
+            )
+    if len(waiting) >= MOST_PENDING:
+        raise errors.NotAllowed(
+            f"You have {len(waiting)} requests waiting. Withdraw one, or wait for a decision."
+        )
+
+
+def _actor(person: model.Person) -> store.Actor:
+    return store.Actor(kind="user", id=person.id, name=person.name)

@@ -1,18 +1,38 @@
-"""Granting and ending: activate, reveal, give back, revoke, end.
+"""What people and operators do with a grant: open credentials, give back, revoke, stop, shorten.
 
-Everywhere the same order: the intent is recorded, the thing is done, it is verified, the result is
-recorded, and what is said in Slack is written with that record. Every step may be repeated after a
-crash at any point. Doubt refuses a grant; it never stops an end.
+How a grant comes to be and how it ends is in `activation` and `ending`; everywhere the same order:
+the intent is recorded, the thing is done, it is verified, the result is recorded, and what is said
+in Slack is written with that record. Doubt refuses a grant; it never stops an end.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import structlog
+
+from bot import (
+    activation,
+    context,
+    ending,
+    errors,
+    faults,
+    model,
+    notices,
+    policy,
+    refusal,
+    settled,
+    store,
+)
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, model, store
 from db_grants import engine as engines_
+from db_grants import errors as target_errors
 from db_grants import spec
+
+_log = structlog.get_logger(__name__)
+
+_ACTIVE = model.GrantStatus.ACTIVE
+_MAY_BE_ENDED = frozenset({model.GrantStatus.ACTIVATING, _ACTIVE})
 
 
 class Grants:
@@ -37,50 +57,209 @@ class Grants:
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self._activation = activation.Activation(
+            store=store, engines=engines, clock=clock, wake=wake
+        )
+        self._ending = ending.Ending(store=store, engines=engines, clock=clock, wake=wake)
 
     def activate(self, grant_id: str) -> model.Grant:
-        """One attempt to make the access real. Never raises for a target's failure."""
-        raise NotImplementedError
-
-    def reveal(self, grant_id: str, person_id: str) -> spec.Credential:
-        """A fresh password, for the requester alone. Raises NotFound, NotAllowed, TooLate, Busy."""
-        raise NotImplementedError
-
-    def give_back(self, grant_id: str, person_id: str) -> model.Story:
-        """The requester is done. Raises NotFound, NotAllowed, TooLate."""
-        raise NotImplementedError
-
-    def revoke(self, grant_id: str, person_id: str, comment: str = "") -> model.Story:
-        """An approver of its rule (or the requester) ends it. Raises NotFound, NotAllowed, TooLate."""
-        raise NotImplementedError
-
-    def stop_trying(self, grant_id: str, person_id: str) -> model.Story:
-        """Give up an activation. Raises NotFound, NotAllowed, TooLate."""
-        raise NotImplementedError
+        """One attempt to make the access real. A target's failure is recorded, not raised."""
+        return self._activation.attempt(grant_id)
 
     def begin_due(self) -> int:
         """Record the end of every grant past its deadline; how many there were."""
-        raise NotImplementedError
+        return self._ending.begin_due()
 
     def close(self, grant_id: str) -> model.Grant:
-        """First phase, one attempt: shut the door, cut the sessions, record that access has ended."""
-        raise NotImplementedError
+        """First phase of an end, one attempt: no login, no session."""
+        return self._ending.close(grant_id)
 
     def clean(self, grant_id: str) -> model.Grant:
-        """Second phase, one attempt: read the activity, remove the role, record that it is gone."""
-        raise NotImplementedError
+        """Second phase, one attempt: what was done is read, the role removed and proven gone."""
+        return self._ending.clean(grant_id)
 
     def end(self, grant_id: str) -> model.Grant:
         """Both phases, one attempt each."""
-        raise NotImplementedError
+        self._ending.close(grant_id)
+        return self._ending.clean(grant_id)
+
+    def watch(self) -> None:
+        """Raise and repeat the alarm for every end that takes longer than it may."""
+        self._ending.watch()
+
+    def reveal(self, grant_id: str, person_id: str) -> spec.Credential:
+        """A fresh password, for the requester alone; nothing keeps it.
+
+        Raises NotFound, NotAllowed, TooLate; Busy when the target does not answer.
+        """
+        story = self._story(grant_id)
+        actor = store.Actor(kind="user", id=person_id, name=story.request.requester_name)
+        with refusal.recorded(self._store, actor, grant_id, "reveal"):
+            grant = self._check_reveal(story, person_id)
+            return self._reveal(story, grant, actor)
+
+    def give_back(self, grant_id: str, person_id: str) -> model.Story:
+        """The requester is done. Raises NotFound, NotAllowed, TooLate."""
+        story = self._story(grant_id)
+        actor = store.Actor(kind="user", id=person_id, name=story.request.requester_name)
+        with refusal.recorded(self._store, actor, grant_id, "return"):
+            if story.request.requester_id != person_id:
+                raise errors.NotAllowed("Only its holder can give this back.")
+            self._end_by(grant_id, actor, model.EndCause.RETURNED)
+        return self._store.story(grant_id)
+
+    def revoke(self, grant_id: str, person_id: str, comment: str = "") -> model.Story:
+        """An approver of its rule (or its holder) ends it. Raises NotFound, NotAllowed, TooLate."""
+        story = self._story(grant_id)
+        if person_id == story.request.requester_id:
+            return self.give_back(grant_id, person_id)
+        actor = self._allowed_to_end(story, person_id, "revoke")
+        with refusal.recorded(self._store, actor, grant_id, "revoke"):
+            self._end_by(grant_id, actor, model.EndCause.REVOKED, comment.strip())
+        return self._store.story(grant_id)
+
+    def stop_trying(self, grant_id: str, person_id: str) -> model.Story:
+        """Give up an activation. Raises NotFound, NotAllowed, TooLate."""
+        story = self._story(grant_id)
+        actor = self._allowed_to_end(story, person_id, "stop")
+        with refusal.recorded(self._store, actor, grant_id, "stop"):
+            grant = _grant_of(self._store.story(grant_id))
+            if grant.status is not model.GrantStatus.ACTIVATING:
+                raise errors.TooLate(
+                    _no_longer_activating(grant, settled.ended(grant, self._now()))
+                )
+            self._end_by(grant_id, actor, model.EndCause.STOPPED)
+        return self._store.story(grant_id)
 
     def revoke_as_operator(self, grant_id: str, login: str, comment: str = "") -> model.Grant:
         """Record an end from the command line; a running service does it within a second.
 
         Needs no engine. Raises NotFound, TooLate.
         """
-        raise NotImplementedError
+        actor = store.Actor(kind="operator", id=login, name=login)
+        return self._end_by(grant_id, actor, model.EndCause.OPERATOR, comment)
 
     def shorten(self, grant_id: str, left: timedelta, login: str) -> model.Grant:
         """Bring the deadline nearer, never later. Raises NotFound, TooLate, NotAllowed."""
-        raise NotImplementedError
+        grant = _grant_of(self._story(grant_id))
+        if grant.status is not _ACTIVE:
+            raise errors.TooLate(f"Grant {grant_id} is not active.")
+        expires_at = self._now() + max(left, timedelta(0))
+        if expires_at >= grant.expires_at:
+            raise errors.NotAllowed(f"Grant {grant_id} ends earlier than that already.")
+        actor = store.Actor(kind="operator", id=login, name=login)
+        return self._shorten(grant, expires_at, actor)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    def _story(self, grant_id: str) -> model.Story:
+        story = self._store.story(grant_id)
+        _grant_of(story)
+        return story
+
+    def _check_reveal(self, story: model.Story, person_id: str) -> model.Grant:
+        grant = _grant_of(story)
+        if story.request.requester_id != person_id:
+            raise errors.NotAllowed(
+                f"Only {story.request.requester_name} can open these credentials."
+            )
+        person = self._directory.person(person_id)
+        if person.refusal is not None:
+            raise errors.NotAllowed(f"{person.refusal.value.capitalize()} cannot hold access.")
+        if grant.status is model.GrantStatus.ACTIVATING:
+            raise errors.TooLate("This is still being granted. Try again in a moment.")
+        if grant.status is not _ACTIVE or self._now() >= grant.expires_at:
+            raise errors.TooLate(settled.ended(grant, self._now()))
+        return grant
+
+    def _reveal(
+        self, story: model.Story, grant: model.Grant, actor: store.Actor
+    ) -> spec.Credential:
+        engine = self._engines.get(grant.target)
+        if engine is None or grant.role_oid is None:
+            raise errors.Busy(_unreachable(grant))
+        role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)
+        database = catalogs.scope_from_json(story.request.scope).database
+        self._note_reveal(grant, actor)
+        faults.checkpoint("reveal-recorded")
+        try:
+            credential = engine.reveal(role, grant.expires_at, database)
+        except target_errors.RoleMissing:
+            raise errors.TooLate(
+                f"The role of this grant is no longer in {grant.target}. Ask for access again."
+            ) from None
+        except target_errors.DbGrantsError:
+            _log.warning("reveal_failed", grant=grant.id, target=grant.target)
+            raise errors.Busy(_unreachable(grant)) from None
+        faults.checkpoint("revealed")
+        return credential
+
+    def _note_reveal(self, grant: model.Grant, actor: store.Actor) -> None:
+        try:
+            with self._store.begin(actor) as tx:
+                tx.note_grant(
+                    grant.id, _ACTIVE, event="credential.revealed", reveals=grant.reveals + 1
+                )
+        except errors.Conflict:
+            raise errors.TooLate(settled.ended(self._store.grant(grant.id), self._now())) from None
+
+    def _allowed_to_end(self, story: model.Story, person_id: str, act: str) -> store.Actor:
+        """Who is ending it, if they may. Raises NotAllowed, which is recorded."""
+        request, catalog = story.request, self._catalog()
+        person = self._known_person(request, person_id)
+        actor = store.Actor(kind="user", id=person_id, name=person.name)
+        with refusal.recorded(self._store, actor, request.id, act):
+            facts = context.collect(
+                self._directory, catalog, request.requester_id, request.entitlement
+            )
+            reason = policy.may_revoke(person, story, catalog, facts)
+            if reason is not None:
+                raise errors.NotAllowed(reason)
+        return actor
+
+    def _known_person(self, request: model.AccessRequest, person_id: str) -> model.Person:
+        """Who Slack says they are; for ending access its silence does not stand in the way."""
+        try:
+            return self._directory.person(person_id)
+        except errors.IdentityUnknown:
+            return model.Person(id=person_id, team_id=request.team_id, name=person_id)
+
+    def _end_by(
+        self, grant_id: str, actor: store.Actor, cause: model.EndCause, comment: str = ""
+    ) -> model.Grant:
+        """Begin the end, whatever the grant is just turning into. Raises TooLate."""
+        while True:
+            grant = _grant_of(self._story(grant_id))
+            if grant.status not in _MAY_BE_ENDED:
+                raise errors.TooLate(settled.ended(grant, self._now()))
+            try:
+                return self._ending.begin(grant, cause, actor, comment)
+            except errors.Conflict:  # it moved on; look again (statuses only go forward)
+                continue
+
+    def _shorten(self, grant: model.Grant, expires_at: datetime, actor: store.Actor) -> model.Grant:
+        with self._store.begin(actor) as tx:
+            shorter = tx.note_grant(
+                grant.id, _ACTIVE, event="grant.shortened", expires_at=expires_at
+            )
+            notices.redraw(tx, grant.id, notices.Kind.LIVE)
+            notices.home(tx, grant.requester_id)
+        self._wake()
+        return shorter
+
+
+def _grant_of(story: model.Story) -> model.Grant:
+    if story.grant is None:
+        raise errors.NotFound(f"There is no grant {story.request.id}.")
+    return story.grant
+
+
+def _no_longer_activating(grant: model.Grant, ended: str) -> str:
+    if grant.status is _ACTIVE:
+        return "It is active by now. Revoke it to end it."
+    return ended
+
+
+def _unreachable(grant: model.Grant) -> str:
+    return f"{grant.target} does not answer just now. Nothing was shown; try again in a moment."

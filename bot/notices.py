@@ -72,21 +72,21 @@ def redraw(tx: store.Transaction, request_id: str, *kinds: Kind) -> None:
 
 
 def line(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """One line in the thread."""
     tx.say(Kind.THREAD, request_id, lane_of(request_id), _data(what, at, figures))
 
 
 def tell(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """Tell the requester in a direct message."""
     tx.say(Kind.TOLD, request_id, lane_of(request_id), _data(what, at, figures))
 
 
 def audit(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, **figures: object
+    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """One line in the audit channel."""
     tx.say(Kind.AUDIT, request_id, AUDIT_LANE, _data(what, at, figures))

@@ -1,0 +1,70 @@
+"""What a person is told who comes too late: who settled it, and when."""
+
+from datetime import datetime, timedelta
+
+from bot import errors, model
+from bot.catalog import duration
+
+_SOON = timedelta(minutes=2)  # from then on seconds do not matter
+
+
+def ensure_open(story: model.Story, now: datetime) -> None:
+    """Raise TooLate unless the request still waits for a decision."""
+    if story.request.status is not model.RequestStatus.PENDING:
+        raise errors.TooLate(told(story, now))
+    if now >= story.request.decide_by:
+        raise errors.TooLate("Nobody decided in time, so this has lapsed. Nothing was granted.")
+
+
+def ensure_first(story: model.Story, reviewer_id: str) -> None:
+    """Raise TooLate if this person has already given an answer."""
+    if any(review.reviewer_id == reviewer_id for review in story.reviews):
+        approvals = sum(review.answer is model.Answer.APPROVE for review in story.reviews)
+        left = story.request.needs - approvals
+        raise errors.TooLate(f"You have already approved this; {left} more must.")
+
+
+def told(story: model.Story, now: datetime) -> str:
+    """One sentence on how a settled request was settled."""
+    request = story.request
+    ago = since(request.decided_at or now, now)
+    who = request.decided_by_name or f"Rule {request.rule}"
+    sentences = {
+        model.RequestStatus.APPROVED: f"{who} approved this {ago}.",
+        model.RequestStatus.DENIED: f"{who} denied this {ago}.",
+        model.RequestStatus.CANCELLED: f"{request.requester_name} withdrew this {ago}.",
+        model.RequestStatus.EXPIRED: f"Nobody decided in time; this lapsed {ago}.",
+        model.RequestStatus.SUPERSEDED: superseded(request.comment or ""),
+        model.RequestStatus.PENDING: "This is waiting for a decision.",
+    }
+    return sentences[request.status]
+
+
+def superseded(change: str) -> str:
+    """That the request is void, and why."""
+    return f"What was asked for has changed: {change}. Nothing was granted."
+
+
+def ended(grant: model.Grant, now: datetime) -> str:
+    """One sentence on a grant that is over or ending."""
+    if grant.status is model.GrantStatus.ACTIVATION_FAILED:
+        return "Nothing was granted, so there is nothing to end."
+    if grant.status is model.GrantStatus.REVOKING and grant.access_ended_at is None:
+        return f"{_ender(grant)} {since(grant.revoking_since or now, now)}; it is being ended."
+    return f"{_ender(grant)} {since(grant.access_ended_at or now, now)}."
+
+
+def since(moment: datetime, now: datetime) -> str:
+    """How long ago, for people: "4 s ago"."""
+    passed = max(timedelta(0), now - moment)
+    if passed < timedelta(seconds=1):
+        return "just now"
+    if passed > _SOON:
+        passed -= timedelta(seconds=passed.total_seconds() % 60)
+    return f"{duration.words(passed)} ago"
+
+
+def _ender(grant: model.Grant) -> str:
+    if grant.cause is model.EndCause.DEADLINE:
+        return "Its time was over"
+    return f"{grant.ended_by_name or grant.ended_by or 'The bot'} ended this"
