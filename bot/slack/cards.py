@@ -1,0 +1,184 @@
+"""Messages about one request: the approval card and what the requester is told. Pure.
+
+Each is a projection of the story: drawn whole from the record every time, never from a message.
+"""
+
+from dataclasses import dataclass
+
+from bot import model, notices, render
+from bot.slack import blocks, ids, words
+from bot.slack.ids import Act
+from bot.slack.words import Around, State
+
+WHY_SHOWN = 300  # characters of a justification on the card; Details has all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What chat.postMessage and chat.update take. `text` is the notification and is read aloud."""
+
+    text: render.Mrkdwn
+    blocks: list[blocks.Block]
+
+
+_LOOKS = frozenset({State.WAITING, State.GRANTING, State.DELAYED, State.ACTIVE})
+
+
+def card(story: model.Story, around: Around) -> Message:
+    """The approval card: one message, edited in place as things move on."""
+    request, where = story.request, words.state(story)
+    head = words.headline(request)
+    said = words.line(story, around)
+    parts = [
+        blocks.section(render.Mrkdwn(f"*{head}*")),
+        _facts(story, around),
+        blocks.labelled("Why", render.clean(request.justification, limit=WHY_SHOWN)),
+        *([] if where is State.WAITING else [_spoken(story, said)]),
+        *_small_print(where, said, around),
+        blocks.actions(f"card.{request.id}", *_card_buttons(request, where)),
+    ]
+    text = head if where is State.WAITING else render.Mrkdwn(f"{head}. {said}")
+    return Message(text=text, blocks=parts)
+
+
+def _facts(story: model.Story, around: Around) -> blocks.Block:
+    request = story.request
+    length = f"*For*\n{render.duration(request.duration)}, from approval"
+    mark = f" · {render.escape(around.sensitivity)}" if around.sensitivity else ""
+    seen = f"*{words.sees(request)}*\n{words.scope(request)}{mark}"
+    rule = f"*Rule*\n{render.escape(request.rule)}: {_who_decides(request, around)}"
+    return blocks.fields(*(render.Mrkdwn(text) for text in (length, seen, rule)))
+
+
+def _who_decides(request: model.AccessRequest, around: Around) -> str:
+    if request.verdict is model.Verdict.AUTO_APPROVE:
+        return "approved automatically"
+    return f"{request.needs} of {', '.join(words.approvers(request, around))}"
+
+
+def _spoken(story: model.Story, said: render.Mrkdwn) -> blocks.Block:
+    """A sentence; one that holds a reviewer's own words is plain text (it has no dates)."""
+    if story.request.comment and story.request.status is model.RequestStatus.DENIED:
+        return blocks.quote(render.unescape(said))
+    return blocks.section(said)
+
+
+def _small_print(where: State, said: render.Mrkdwn, around: Around) -> list[blocks.Block]:
+    if where is not State.WAITING:
+        return []
+    before = render.count(around.granted, "grant") + " in 30 days"
+    unused = f", {around.unused} never used" if around.unused else ""
+    others = f"{around.others} more active" if around.others else "nothing else active"
+    return [blocks.context(render.Mrkdwn(f"{before}{unused} · {others} · {words.lower(said)}"))]
+
+
+def _card_buttons(request: model.AccessRequest, where: State) -> list[blocks.Block | None]:
+    details = blocks.button("Details", Act.DETAILS, request.id)
+    match where:
+        case State.WAITING:
+            return [approve(request), deny(request), details]
+        case State.DELAYED:
+            return [stop_trying(request), details]
+        case State.ACTIVE:
+            return [revoke(request), details]
+        case State.SUPERSEDED:
+            return [blocks.button("Ask again", Act.AGAIN, request.id), details]
+        case State.ENDED:
+            return [same_again(request), details]
+        case _:
+            return [details]
+
+
+def approve(request: model.AccessRequest) -> blocks.Block:
+    """`Approve 30 min`: says what happens."""
+    length = render.duration(request.duration)
+    return blocks.button(
+        f"Approve {length}",
+        Act.APPROVE,
+        request.id,
+        style="primary",
+        label=f"Approve {length} for {render.clean(request.requester_name, limit=40)}",
+    )
+
+
+def deny(request: model.AccessRequest) -> blocks.Block:
+    """`Deny…`: asks for the reason."""
+    who = render.clean(request.requester_name, limit=40)
+    return blocks.button(
+        "Deny…", Act.DENY, request.id, label=f"Deny {who}'s request, with a reason"
+    )
+
+
+def revoke(request: model.AccessRequest) -> blocks.Block:
+    """`Revoke`: asks again, in a window, with room for a comment."""
+    who = render.clean(request.requester_name, limit=40)
+    return blocks.button(
+        "Revoke", Act.REVOKE, request.id, style="danger", label=f"Revoke {who}'s access, asks again"
+    )
+
+
+def stop_trying(request: model.AccessRequest) -> blocks.Block:
+    """`Stop trying`: gives an activation up."""
+    sure = blocks.confirm(
+        "Stop trying?",
+        f"{request.entitlement} on {request.target} will not be granted. It can be asked for again.",
+        "Stop trying",
+        no="Keep trying",
+    )
+    return blocks.button("Stop trying", Act.STOP, request.id, confirm=sure)
+
+
+def done(request: model.AccessRequest) -> blocks.Block:
+    """`I'm done`: gives the access back."""
+    sure = blocks.confirm(
+        "End your access now?",
+        f"Open sessions on {request.target} are cut at once.",
+        "End it",
+    )
+    return blocks.button("I'm done", Act.RETURN, request.id, confirm=sure)
+
+
+def same_again(request: model.AccessRequest) -> blocks.Block:
+    """`Same again`: the form, filled in alike."""
+    return blocks.button("Same again", Act.AGAIN, request.id)
+
+
+def credentials(request: model.AccessRequest) -> blocks.Block:
+    """`Open credentials`."""
+    return blocks.button("Open credentials", Act.CREDENTIALS, request.id, style="primary")
+
+
+def receipt(story: model.Story, around: Around) -> Message:
+    """To the requester: who was asked, until when."""
+    request, where = story.request, words.state(story)
+    cancel = blocks.button("Cancel", Act.CANCEL, request.id) if where is State.WAITING else None
+    return _direct(story, "receipt", around, cancel)
+
+
+def live(story: model.Story, around: Around) -> Message:
+    """To the requester: yours until …"""
+    request, where = story.request, words.state(story)
+    if where is State.ACTIVE:
+        return _direct(story, "live", around, credentials(request), done(request))
+    return _direct(story, "live", around, same_again(request) if where is State.ENDED else None)
+
+
+def told(story: model.Story, around: Around, line: str) -> Message:
+    """To the requester: nothing came of it, and why."""
+    request = story.request
+    button = None
+    if line in {notices.Line.DENIED, notices.Line.LAPSED, notices.Line.FAILED}:
+        button = blocks.button("Ask for something else", Act.ASK_NEW, ids.SHORTCUT)
+    if line == notices.Line.SUPERSEDED:
+        button = blocks.button("Ask again", Act.AGAIN, request.id)
+    return _direct(story, "told", around, button, line=line)
+
+
+def _direct(
+    story: model.Story, template: str, around: Around, *buttons: blocks.Block | None, line: str = ""
+) -> Message:
+    text = words.message(template, story, around, line=line)
+    parts = [_spoken(story, text)]
+    if any(buttons):
+        parts.append(blocks.actions(f"{template}.{story.request.id}", *buttons))
+    return Message(text=text, blocks=parts)

@@ -1,0 +1,103 @@
+"""What was typed behind `/jit`, as a value. Pure: knows neither people nor the catalog's contents."""
+
+import difflib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot import render
+from bot.catalog import duration
+
+LONGEST = 2000  # characters we are ready to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """`/jit [ENTITLEMENT [DURATION] [why…]]`: open the form, or submit when all is there."""
+
+    entitlement: str = ""
+    duration: timedelta | None = None
+    why: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing needs to be asked."""
+        return bool(self.entitlement and self.duration and self.why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """`/jit help | mine | pending | list`."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """`/jit revoke ID [comment…]`."""
+
+    id: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """Something we cannot make sense of; `message` is for the person who typed it."""
+
+    message: str
+
+
+Command = Ask | Show | Revoke | Wrong
+
+SHOWN = frozenset({"help", "mine", "pending", "list"})
+_ID = re.compile(r"[0-9a-z]{4,16}")
+_LOOKS_LIKE_TIME = re.compile(r"[0-9]+(\.[0-9]+)?[a-z]*", re.IGNORECASE)
+
+
+def parse(text: str, entitlements: Collection[str]) -> Command:
+    """Read what was typed. `entitlements`: those this person may request."""
+    words = render.clean(text, limit=LONGEST).split()
+    if not words:
+        return Ask()
+    first, rest = words[0].lower().strip("`\"'"), words[1:]
+    if first in SHOWN and not rest:
+        return Show(what=first)
+    if first == "revoke":
+        return _revoke(rest)
+    if first in entitlements:
+        return _ask(first, rest)
+    return Wrong(message=_unknown(words[0], entitlements))
+
+
+def _revoke(words: list[str]) -> Command:
+    found = words[0].lower().strip("`").removeprefix("jit_") if words else ""
+    if not _ID.fullmatch(found):
+        return Wrong(message="Write which one: /jit revoke ID. /jit list shows the ids.")
+    return Revoke(id=found, comment=" ".join(words[1:]))
+
+
+def _ask(entitlement: str, words: list[str]) -> Command:
+    if not words or not _LOOKS_LIKE_TIME.fullmatch(words[0]):
+        return Ask(entitlement=entitlement, why=" ".join(words))
+    try:
+        return Ask(
+            entitlement=entitlement, duration=duration.parse(words[0]), why=" ".join(words[1:])
+        )
+    except ValueError as error:
+        return Wrong(message=f"{str(error)[:1].upper()}{str(error)[1:]}.")
+
+
+def _unknown(word: str, entitlements: Collection[str]) -> str:
+    shown = render.cut(word, 60)
+    near = difflib.get_close_matches(word.lower(), [*entitlements, *SHOWN, "revoke"], n=3)
+    if near:
+        return (
+            f"There is no {shown} that you may request. Did you mean {render.listing(near, 'or')}?"
+        )
+    if entitlements:
+        offered = render.some(sorted(entitlements), 8)
+        return f"There is no {shown} that you may request. You may request {offered}."
+    return (
+        f"There is no {shown} that you may request, and nothing is offered to you. See /jit help."
+    )
