@@ -3,6 +3,7 @@
 from bot.store.actor import SYSTEM, Actor
 from bot.store.chain import GENESIS, Verification
 from bot.store.outbox import OutboxRow
+from bot.store.period import Outline
 from bot.store.repository import Store, open_store
 from bot.store.transaction import Transaction
 
@@ -11,6 +12,7 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "OutboxRow",
+    "Outline",
     "Store",
     "Transaction",
     "Verification",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, mapping, tables
+from bot.store import chain, mapping, period, tables
 
 Value = TypeVar("Value")
 
@@ -205,6 +205,11 @@ class Reads(ABC):
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
         return (row.seq, row.hash) if row else (0, chain.GENESIS)
+
+    def between(self, since: datetime, until: datetime) -> tuple[period.Outline, ...]:
+        """In outline, all that happened in [since, until) or is live or waiting now, as asked."""
+        with self._reading() as connection:
+            return period.outlines(connection, since, until)
 
     def get(self, key: str) -> str | None:
         """A small thing kept by `put`."""

@@ -1,0 +1,37 @@
+"""The audit chain from outside: is it whole, does it still hold a head that was seen, and as text."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bot import store as stores
+
+
+def verify(store: stores.Store, *, witness: tuple[int, str] | None = None) -> stores.Verification:
+    """Walk the whole chain; the first event that was edited, deleted or moved is named.
+
+    A tail that was cut off leaves no trace in the chain itself. `witness` is a (seq, hash) kept
+    elsewhere, such as a digest's chain head: the chain must still hold it.
+    """
+    found = store.verify_chain()
+    if witness is None or not found.ok:
+        return found
+    seq, seen = witness
+    if seq == 0:
+        return found
+    event = next(iter(store.events(seq - 1, 1)), None)
+    if event is None:
+        problem = f"the chain ends at {found.count}, but event {seq} was seen"
+    elif event.hash != seen:
+        problem = "it is not the event that was seen"
+    else:
+        return found
+    return replace(found, bad_seq=min(seq, found.count + 1), problem=problem)
+
+
+def export_jsonl(store: stores.Store) -> Iterator[str]:
+    """Every event as one line `{"event":…,"hash":"…"}`, without line ends.
+
+    What stands under "event" is the very text that was hashed, byte for byte.
+    """
+    for event in store.all_events():
+        yield f'{{"event":{event.body},"hash":"{event.hash}"}}'

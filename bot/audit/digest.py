@@ -1,0 +1,179 @@
+"""What a day came to: the facts of the daily digest, each with the requests it is about."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot import model
+from bot import store as stores
+from bot.audit import summary
+
+LATE_AFTER = timedelta(seconds=15)  # what we promise: access ends at most this long after its time
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One request of the day, so that its thread can be linked."""
+
+    request_id: str
+    requester_id: str
+    requester_name: str
+    target: str
+    entitlement: str
+    took: timedelta | None = None  # how long it waited, or was late; what the list is about
+    until: datetime | None = None  # the deadline, where there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """The facts of one local day. Counts are of that day; `active` and `waiting` are of now."""
+
+    day: date
+    zone: str
+    since: datetime
+    until: datetime
+    active: tuple[Item, ...]  # soonest to end first
+    waiting: tuple[Item, ...]  # for a decision, longest first
+    overdue: tuple[Item, ...]  # should have ended by now and surely has not, longest first
+    granted: int
+    by_rule: int
+    by_people: int
+    denied: int
+    lapsed: int
+    cancelled: int
+    failed: int  # decided, but nothing could be granted
+    ended: int
+    late: tuple[Item, ...]  # ended, or still to end, more than LATE_AFTER behind; slowest first
+    slowest: timedelta | None  # behind the deadline, of those that ended; None when none ran to it
+    longest_waits: tuple[Item, ...]  # for people's decisions, longest first
+    unused: tuple[Item, ...]  # ended, and surely never used
+    by_entitlement: tuple[tuple[str, int], ...]  # granted, most first
+    events: int  # in the whole chain
+    head: str  # the chain's last hash
+
+
+def of_day(
+    store: stores.Store, *, day: date, zone: str, now: datetime, late_after: timedelta = LATE_AFTER
+) -> Digest | None:
+    """The digest of a day from midnight to midnight in `zone` (IANA name).
+
+    None when nothing happened that day and nothing is active, waiting or overdue now.
+    """
+    since, until = bounds(day, zone)
+    found = store.between(since, until)
+    events, head = store.chain_head()
+    made = [each for each in found if _within(each.activated_at, since, until)]
+    ended = [each for each in found if each.activated_at and _ended(each, since, until)]
+    decided = [each for each in found if _within(each.decided_at, since, until)]
+    outcomes = Counter(each.status for each in decided)
+    overdue = _longest((each, _overdue(each, now)) for each in found)
+    late = _longest((each, _lateness(each)) for each in ended)
+    behind = [item for item in (*late, *overdue) if _took(item) > late_after]
+    digest = Digest(
+        day=day,
+        zone=zone,
+        since=since,
+        until=until,
+        active=_active(found),
+        waiting=_longest((each, _waiting(each, now)) for each in found),
+        overdue=tuple(item for item in overdue if _took(item) > late_after),
+        granted=len(made),
+        by_rule=sum(each.decided_by is None for each in made),
+        by_people=sum(each.decided_by is not None for each in made),
+        denied=outcomes[model.RequestStatus.DENIED],
+        lapsed=outcomes[model.RequestStatus.EXPIRED],
+        cancelled=outcomes[model.RequestStatus.CANCELLED],
+        failed=sum(_failed(each) for each in decided),
+        ended=len(ended),
+        late=tuple(sorted(behind, key=_took, reverse=True)),
+        slowest=late[0].took if late else None,
+        longest_waits=_longest((each, _wait(each)) for each in decided)[:_SHOWN],
+        unused=tuple(_item(each) for each in ended if each.used is False),
+        by_entitlement=tuple(Counter(each.entitlement for each in made).most_common()),
+        events=events,
+        head=head,
+    )
+    return digest if _worth_saying(digest, decided) else None
+
+
+def bounds(day: date, zone: str) -> tuple[datetime, datetime]:
+    """Midnight to midnight in `zone`, in UTC: 23 or 25 hours where the clocks change."""
+    local = ZoneInfo(zone)
+    start = datetime.combine(day, time(0), tzinfo=local)
+    end = datetime.combine(day + timedelta(days=1), time(0), tzinfo=local)
+    return start.astimezone(UTC), end.astimezone(UTC)
+
+
+def _worth_saying(digest: Digest, decided: list[stores.Outline]) -> bool:
+    return bool(
+        digest.active
+        or digest.waiting
+        or digest.overdue
+        or digest.granted
+        or digest.ended
+        or decided
+    )
+
+
+def _within(moment: datetime | None, since: datetime, until: datetime) -> bool:
+    return moment is not None and since <= moment < until
+
+
+def _ended(each: stores.Outline, since: datetime, until: datetime) -> bool:
+    return _within(each.access_ended_at, since, until)
+
+
+def _failed(each: stores.Outline) -> bool:
+    return each.grant_status is model.GrantStatus.ACTIVATION_FAILED
+
+
+def _lateness(each: stores.Outline) -> timedelta | None:
+    return summary.lateness(each.expires_at, each.access_ended_at) if each.expires_at else None
+
+
+def _overdue(each: stores.Outline, now: datetime) -> timedelta | None:
+    live = each.grant_status in (model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING)
+    if not live or each.access_ended_at or each.expires_at is None or each.expires_at > now:
+        return None
+    return now - each.expires_at
+
+
+def _waiting(each: stores.Outline, now: datetime) -> timedelta | None:
+    return now - each.created_at if each.status is model.RequestStatus.PENDING else None
+
+
+def _wait(each: stores.Outline) -> timedelta | None:
+    """How long people let it wait; what a rule decided at once did not wait, nor a cancelled one."""
+    waited_for = each.decided_by is not None or each.status is model.RequestStatus.EXPIRED
+    if not waited_for or each.status is model.RequestStatus.CANCELLED or each.decided_at is None:
+        return None
+    return each.decided_at - each.created_at
+
+
+def _active(found: Iterable[stores.Outline]) -> tuple[Item, ...]:
+    active = [each for each in found if each.grant_status is model.GrantStatus.ACTIVE]
+    return tuple(_item(each) for each in sorted(active, key=lambda each: str(each.expires_at)))
+
+
+def _longest(pairs: Iterable[tuple[stores.Outline, timedelta | None]]) -> tuple[Item, ...]:
+    items = [_item(each, took) for each, took in pairs if took is not None]
+    return tuple(sorted(items, key=_took, reverse=True))
+
+
+def _took(item: Item) -> timedelta:
+    return item.took or timedelta(0)
+
+
+def _item(each: stores.Outline, took: timedelta | None = None) -> Item:
+    return Item(
+        request_id=each.id,
+        requester_id=each.requester_id,
+        requester_name=each.requester_name,
+        target=each.target,
+        entitlement=each.entitlement,
+        took=took,
+        until=each.expires_at,
+    )

@@ -1,0 +1,192 @@
+"""What one grant came to: the facts of the summary that ends its thread."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot import catalog, model
+from bot.store import mapping
+from db_grants.spec import Activity, Evidence, SessionSeen, Statement
+
+REFUSED = "refused"  # the kind under which an engine counts what the server refused
+
+_COMPLETE = frozenset({Evidence.STATEMENT_LOG})
+# PostgreSQL's words (aclchk.c); the name may be quoted and may hold anything
+_DENIED = re.compile(r"permission denied for \w+(?: \w+)? (\S.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The facts of one grant. None means unknown or not yet; zero means zero."""
+
+    request_id: str
+    requester_id: str
+    requester_name: str
+    requester_tz: str
+    target: str
+    environment: str
+    entitlement: str
+    ticket: str | None
+    justification: str
+    status: model.GrantStatus
+    asked: timedelta
+    granted: timedelta | None  # from activation to the deadline as it stood at the end
+    used: timedelta | None  # from the first session's start to the last one's end
+    never_used: bool  # known to be unused, not merely unknown
+    activated_at: datetime | None
+    expires_at: datetime
+    access_ended_at: datetime | None
+    cleaned_up_at: datetime | None
+    rule: str
+    approvers: tuple[str, ...]  # names of those who approved; none: the rule did
+    latency: timedelta | None  # from asking to the decision
+    sessions: tuple[SessionSeen, ...]
+    statements: int | None  # refused ones included
+    counts: tuple[tuple[str, int], ...]  # by kind, most frequent first, without the refused
+    refused: int
+    refused_on: tuple[str, ...]  # what the refused statements wanted, as the server names it
+    touched: tuple[tuple[str, int], ...]  # (schema.table, times), most frequent first
+    untouched: tuple[str, ...]  # offered, surely never touched; empty when evidence is thin
+    evidence: Evidence
+    note: str  # why the evidence is thin
+    cause: model.EndCause | None
+    ended_by_name: str | None
+    end_comment: str | None
+    lateness: timedelta | None  # behind the deadline; None when it was ended before
+    sessions_cut: int
+    quarantined: tuple[str, ...]
+    residue: tuple[str, ...]
+
+    @property
+    def verified(self) -> bool:
+        """Whether it is proven that nothing of the role remains."""
+        return self.cleaned_up_at is not None and not self.residue
+
+
+def summarise(story: model.Story) -> Summary:
+    """The facts of a story's grant. ValueError when nothing was granted."""
+    request, grant = story.request, story.grant
+    if grant is None:
+        raise ValueError(f"request {request.id} has no grant")
+    activity = activity_from_json(grant.activity)
+    counts = dict(activity.counts)
+    refused = counts.pop(REFUSED, 0)
+    return Summary(
+        request_id=request.id,
+        requester_id=request.requester_id,
+        requester_name=request.requester_name,
+        requester_tz=request.requester_tz,
+        target=request.target,
+        environment=request.environment,
+        entitlement=request.entitlement,
+        ticket=request.ticket,
+        justification=request.justification,
+        status=grant.status,
+        asked=request.duration,
+        granted=grant.expires_at - grant.activated_at if grant.activated_at else None,
+        used=_used(grant, activity),
+        never_used=mapping.was_used(grant.activity) is False,
+        activated_at=grant.activated_at,
+        expires_at=grant.expires_at,
+        access_ended_at=grant.access_ended_at,
+        cleaned_up_at=grant.cleaned_up_at,
+        rule=request.rule,
+        approvers=_approvers(story),
+        latency=request.decided_at - request.created_at if request.decided_at else None,
+        sessions=activity.sessions,
+        statements=None if activity.evidence is Evidence.NONE else sum(counts.values()) + refused,
+        counts=tuple(counts.items()),
+        refused=refused,
+        refused_on=_refused_on(activity),
+        touched=activity.tables,
+        untouched=_untouched(request, activity),
+        evidence=activity.evidence,
+        note=activity.note,
+        cause=grant.cause,
+        ended_by_name=grant.ended_by_name,
+        end_comment=grant.end_comment,
+        lateness=lateness(grant.expires_at, grant.access_ended_at),
+        sessions_cut=grant.sessions_cut,
+        quarantined=grant.quarantined,
+        residue=grant.residue,
+    )
+
+
+def lateness(expires_at: datetime, access_ended_at: datetime | None) -> timedelta | None:
+    """How long after its deadline access ended; None when it ended before, or has not ended."""
+    if access_ended_at is None or access_ended_at < expires_at:
+        return None
+    return access_ended_at - expires_at
+
+
+def activity_to_json(activity: Activity) -> dict[str, Any]:
+    """As stored in `model.Grant.activity`."""
+    plain: dict[str, Any] = mapping.plain(
+        {
+            "evidence": activity.evidence,
+            "note": activity.note,
+            "sessions": [mapping.values_of(session) for session in activity.sessions],
+            "statements": [mapping.values_of(statement) for statement in activity.statements],
+            "counts": activity.counts,
+            "tables": activity.tables,
+        }
+    )
+    return plain
+
+
+def activity_from_json(stored: Mapping[str, Any] | None) -> Activity:
+    """The value that was stored; nothing stored is evidence NONE."""
+    if stored is None:
+        return Activity(evidence=Evidence.NONE)
+    return Activity(
+        evidence=Evidence(stored["evidence"]),
+        note=stored["note"],
+        sessions=tuple(_session(each) for each in stored["sessions"]),
+        statements=tuple(
+            Statement(**{**each, "at": datetime.fromisoformat(each["at"])})
+            for each in stored["statements"]
+        ),
+        counts=tuple((kind, n) for kind, n in stored["counts"]),
+        tables=tuple((label, n) for label, n in stored["tables"]),
+    )
+
+
+def _session(stored: Mapping[str, Any]) -> SessionSeen:
+    ended = stored["ended_at"]
+    return SessionSeen(
+        started_at=datetime.fromisoformat(stored["started_at"]),
+        ended_at=datetime.fromisoformat(ended) if ended else None,
+        application=stored["application"],
+        client=stored["client"],
+    )
+
+
+def _used(grant: model.Grant, activity: Activity) -> timedelta | None:
+    """A session whose end was not seen ended when access did: it was cut."""
+    if not activity.sessions:
+        return timedelta(0) if mapping.was_used(grant.activity) is False else None
+    start = min(session.started_at for session in activity.sessions)
+    ends = [session.ended_at or grant.access_ended_at for session in activity.sessions]
+    known = [end for end in ends if end is not None]
+    return max(max(known) - start, timedelta(0)) if known else None
+
+
+def _approvers(story: model.Story) -> tuple[str, ...]:
+    return tuple(
+        review.reviewer_name for review in story.reviews if review.answer is model.Answer.APPROVE
+    )
+
+
+def _refused_on(activity: Activity) -> tuple[str, ...]:
+    found = (_DENIED.search(statement.error or "") for statement in activity.statements)
+    return tuple(dict.fromkeys(match[1] for match in found if match))
+
+
+def _untouched(request: model.AccessRequest, activity: Activity) -> tuple[str, ...]:
+    if activity.evidence not in _COMPLETE:
+        return ()
+    touched = {label for label, _ in activity.tables}
+    offered = (table.label for table in catalog.scope_from_json(request.scope).tables)
+    return tuple(label for label in dict.fromkeys(offered) if label not in touched)
