@@ -15,7 +15,9 @@ _SAID: Mapping[str, Callable[[Any], str]] = {
     "model_type": lambda _: "keys with values are expected here",
     "list_type": lambda _: "a list is expected here",
     "int_type": lambda _: "a whole number is expected here",
-    "int_parsing": lambda _: "a whole number is expected here",
+    "greater_than_equal": lambda error: f"this is at least {error['ctx']['ge']}",
+    "less_than_equal": lambda error: f"this is at most {error['ctx']['le']}",
+    "string_too_long": lambda error: f"this has at most {error['ctx']['max_length']} characters",
 }
 _SHAPES: Mapping[str, type[schema.Shape]] = {
     "channels": schema.ChannelsShape,

@@ -27,12 +27,18 @@ def loads(text: str | bytes, name: str = "catalog.yml") -> Catalog:
     return _checked(source.parse(text.encode() if isinstance(text, str) else text, name))
 
 
-def placed(catalog: Catalog, database_of: Callable[[str], str]) -> Catalog:
+def placed(
+    catalog: Catalog, database_of: Callable[[str], str], *, only: str | None = None
+) -> Catalog:
     """The catalog with every database named: where the file names none, the one in the URL.
 
     `database_of` maps a URL variable to a database (`Settings.target_database`), and may raise.
+    With `only`, other targets are left as they are.
     """
-    named = {t.name: t.database or database_of(t.url_env) for t in catalog.targets.values()}
+    named = {
+        t.name: t.database if t.database or only not in {None, t.name} else database_of(t.url_env)
+        for t in catalog.targets.values()
+    }
     return dataclasses.replace(
         catalog,
         targets={n: dataclasses.replace(t, database=named[n]) for n, t in catalog.targets.items()},

@@ -244,7 +244,9 @@ class TargetShape(Shape):
     environment: Words = Field(description="Like production or staging; shown on every card")
     database: Words = Field("", description="Database, when it is not the one in the URL")
     public_host: Words | None = Field(None, description="Host that people connect to")
-    public_port: int | None = Field(None, ge=1, le=65535, description="Port that people connect to")
+    public_port: int | None = Field(
+        None, strict=True, ge=1, le=65535, description="Port that people connect to"
+    )
 
 
 class TableShape(Shape):
@@ -282,7 +284,9 @@ class RuleShape(Shape):
     approvers: Annotated[list[Approver], BeforeValidator(_people)] = Field(
         default_factory=list, description="Who may decide; the requester never counts"
     )
-    needs: int = Field(1, ge=1, le=20, description="How many distinct people must approve")
+    needs: int = Field(
+        1, strict=True, ge=1, le=20, description="How many distinct people must approve"
+    )
     auto_approve_up_to: Duration | None = Field(
         None, description="Granted without asking up to this long; absent: always ask"
     )

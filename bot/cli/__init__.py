@@ -1,0 +1,112 @@
+"""The `jit` command: one module a noun. Exit codes are told in docs/cli.md.
+
+A mistake of an operator's prints one sentence; a bug prints a traceback and a reference to quote.
+"""
+
+import importlib
+import secrets
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot import errors
+from bot.cli import desk
+
+OK, FINDINGS, OPERATOR, NOT_FOUND, BUG = 0, 1, 2, 3, 70
+
+_COMMANDS = {  # name: module and function, in the order in which people meet them
+    "demo": "demo:demo",
+    "init": "init:init",
+    "check": "check:check",
+    "bootstrap": "bootstrap:bootstrap",
+    "serve": "serve:serve",
+    "list": "records:list_",
+    "show": "records:show",
+    "revoke": "ending:revoke",
+    "shorten": "ending:shorten",
+}
+_GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
+
+
+def main() -> None:
+    """The entry point of the `jit` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        application()(list(arguments), prog_name="jit")
+    except SystemExit as done:
+        return _code(done)
+    except errors.NotFound as absent:
+        return _say(absent, NOT_FOUND)
+    except errors.OperatorError as mistake:
+        return _say(mistake, mistake.code)
+    except errors.JitError as refusal:
+        return _say(refusal, FINDINGS)
+    except Exception:  # noqa: BLE001 - the top of the process: whatever it is, it is a bug
+        return _bug()
+    return OK
+
+
+def application() -> typer.Typer:
+    """The command with all its subcommands. A part that is not installed is left out."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Just-in-time PostgreSQL access from Slack.",
+    )
+    app.callback()(_start)
+    for name, place in _COMMANDS.items():
+        if (command := _part(place)) is not None:
+            app.command(name)(command)
+    for name, place in _GROUPS.items():
+        if (group := _part(place)) is not None:
+            app.add_typer(group, name=name)
+    return app
+
+
+def _start(
+    ctx: typer.Context,
+    *,
+    env_file: Annotated[
+        Path, typer.Option(help="Settings that the environment does not give.")
+    ] = Path(".env"),
+) -> None:
+    ctx.obj = desk.Desk(env_file=env_file)
+
+
+def _part(place: str) -> Any:
+    module, _, name = place.partition(":")
+    full = f"{__name__}.{module}"
+    try:
+        return getattr(importlib.import_module(full), name)
+    except ModuleNotFoundError as absent:
+        if absent.name == full:
+            return None
+        raise
+
+
+def _code(done: SystemExit) -> int:
+    if done.code is None:
+        return OK
+    return done.code if isinstance(done.code, int) else FINDINGS
+
+
+def _say(error: Exception, code: int) -> int:
+    print(error, file=sys.stderr)
+    return code
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    reference = f"{secrets.token_hex(2)}-{secrets.token_hex(1)}".upper()
+    print(f"That is a bug in jit. Reference {reference}.", file=sys.stderr)
+    return BUG

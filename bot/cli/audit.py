@@ -1,0 +1,62 @@
+"""`jit audit`: prove the record, or take it elsewhere."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from bot import errors
+from bot.cli import desk
+
+app = typer.Typer(no_args_is_help=True, help="Prove or export the audit record.")
+_SHORTEST_HEAD = 8  # hex digits of a hash that are enough to tell it from others
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    *,
+    head: Annotated[
+        str | None, typer.Option(help="A chain head noted earlier, as in the digest.")
+    ] = None,
+    as_json: desk.AsJson = False,
+) -> None:
+    """Walk the whole chain. Exit code 1 when an event is not what was recorded."""
+    if head is not None and len(head) < _SHORTEST_HEAD:
+        raise errors.OperatorError(f"--head needs at least {_SHORTEST_HEAD} digits of the hash.")
+    with desk.desk(ctx).store() as store:
+        found = store.verify_chain()
+        known = head is None or any(e.hash.startswith(head.lower()) for e in store.all_events())
+    if as_json:
+        desk.answer(
+            {
+                "ok": found.ok and known,
+                "events": found.count,
+                "head": found.head,
+                "without_key": found.without_key,
+                "bad_seq": found.bad_seq,
+                "problem": found.problem or (None if known else "the noted head is not in it"),
+            }
+        )
+    elif not found.ok:
+        print(f"Event {found.bad_seq} is not right: {found.problem}. {found.count} before it are.")
+    elif not known:
+        print(f"The chain of {found.count} events holds, but {head} is not in it: its end was cut.")
+    else:
+        print(f"The chain of {found.count} events holds; its head is {found.head}.")
+    raise typer.Exit(0 if found.ok and known else 1)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    *,
+    after: Annotated[int, typer.Option(help="Only events after this sequence number.")] = 0,
+) -> None:
+    """Print every audit event as one line of JSON, first event first."""
+    with desk.desk(ctx).store() as store:
+        for event in store.all_events():
+            if event.seq > after:
+                print(
+                    json.dumps({**json.loads(event.body), "hash": event.hash, "body": event.body})
+                )

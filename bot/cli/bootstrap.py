@@ -1,0 +1,48 @@
+"""`jit bootstrap`: the SQL a DBA reads and runs once on a target."""
+
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from bot import catalog as catalogs
+from bot import errors
+from bot import settings as settings_
+from bot.cli import desk
+
+_BOT_ROLE = "jit_bot"
+
+
+def bootstrap(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(help="A target of the catalog.")],
+) -> None:
+    """Print the SQL that prepares a target: the bot's role, bookkeeping, scope roles."""
+    opened = desk.desk(ctx)
+    catalog = opened.catalog()
+    if target not in catalog.targets:
+        known = ", ".join(catalog.targets)
+        raise errors.NotFound(f"There is no target {target}; the catalog has {known}.")
+    print(text(catalog, target, opened.settings()), end="")
+
+
+def text(catalog: catalogs.Catalog, target: str, settings: settings_.Settings) -> str:
+    """The SQL for one target. Raises SettingsError when the database is known from nowhere."""
+    from db_grants import postgres
+
+    role = _login(catalog.targets[target], settings)
+    placed = catalogs.placed(catalog, settings.target_database, only=target)
+    scopes = [catalogs.scope_of(item) for item in placed.on(target)]
+    database = placed.targets[target].database
+    return postgres.bootstrap(scopes, database=database, bot_role=role)
+
+
+def _login(target: catalogs.Target, settings: settings_.Settings) -> str:
+    """The role the bot logs in as: the URL's user, or the usual name while there is no URL yet."""
+    try:
+        url = settings.target_url(target.url_env).reveal()
+    except errors.SettingsError:
+        if not target.database:
+            raise
+        return _BOT_ROLE
+    return unquote(urlsplit(url).username or _BOT_ROLE)

@@ -1,0 +1,136 @@
+"""`jit list` and `jit show`: read the record."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import typer
+
+from bot import model
+from bot.catalog import duration
+from bot.cli import desk
+
+_ENDED_SHOWN = 100
+
+
+def list_(
+    ctx: typer.Context,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is over.")] = False,
+    as_json: desk.AsJson = False,
+) -> None:
+    """List what is granted or waiting, newest first."""
+    with desk.desk(ctx).store() as store:
+        stories = [store.story(request.id) for request in store.requests(limit=_ENDED_SHOWN)]
+        known = {story.request.id for story in stories}
+        live = [g.id for g in store.grants(status=model.LIVE_GRANT) if g.id not in known]
+        stories += [store.story(grant_id) for grant_id in live]
+        known.update(live)
+        stories += [store.story(r.id) for r in store.pending() if r.id not in known]
+    shown = [story for story in stories if everything or is_open(story)]
+    if as_json:
+        desk.answer([brief(story) for story in shown])
+        return
+    if not shown:
+        print("Nothing is granted and nothing is waiting." if not everything else "Nothing yet.")
+        return
+    desk.table(("ID", "STATUS", "WHO", "WHAT", "TARGET", "FOR", "UNTIL"), [_row(s) for s in shown])
+
+
+def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -> None:
+    """Show everything recorded about one request: asked, decided, granted, ended."""
+    with desk.desk(ctx).store() as store:
+        story, events = store.story(request_id), store.events_of(request_id)
+    if as_json:
+        told = dataclasses.asdict(story)
+        desk.answer(told | {"events": [dataclasses.asdict(event) for event in events]})
+        return
+    for name, said in _told(story):
+        print(f"{name:<10} {desk.visible(said)}")
+    print()
+    for event in events:
+        print(f"{desk.moment(event.at)}  {event.type}")
+
+
+def is_open(story: model.Story) -> bool:
+    """Whether it is waiting, or its grant is coming, there or going."""
+    if story.grant is not None:
+        return story.grant.status in model.LIVE_GRANT
+    return story.request.status is model.RequestStatus.PENDING
+
+
+def brief(story: model.Story) -> dict[str, Any]:
+    """One request for programs; times in UTC, durations in seconds."""
+    request, grant = story.request, story.grant
+    return {
+        "id": request.id,
+        "status": status(story),
+        "requester": request.requester_name,
+        "requester_id": request.requester_id,
+        "entitlement": request.entitlement,
+        "target": request.target,
+        "tables": list(request.tables),
+        "duration": request.duration.total_seconds(),
+        "justification": request.justification,
+        "created_at": request.created_at,
+        "decide_by": request.decide_by,
+        "decided_by": request.decided_by_name,
+        "expires_at": grant.expires_at if grant else None,
+        "role": grant.role_name if grant else None,
+        "cause": grant.cause if grant else None,
+        "access_ended_at": grant.access_ended_at if grant else None,
+        "cleaned_up_at": grant.cleaned_up_at if grant else None,
+        "last_error": grant.last_error if grant else None,
+    }
+
+
+def status(story: model.Story) -> str:
+    """Where it stands: the grant's status once there is one."""
+    return (story.grant.status if story.grant else story.request.status).value
+
+
+def _row(story: model.Story) -> tuple[str, ...]:
+    request, grant = story.request, story.grant
+    until = grant.expires_at if grant else request.decide_by
+    length = duration.words(request.duration)
+    who = desk.visible(request.requester_name)
+    what = (request.entitlement, request.target, length, desk.moment(until))
+    return (request.id, status(story), who, *what)
+
+
+def _told(story: model.Story) -> list[tuple[str, str]]:
+    request, grant = story.request, story.grant
+    lines = [
+        ("id", request.id),
+        ("status", status(story)),
+        ("who", f"{request.requester_name} ({request.requester_id})"),
+        ("what", f"{request.entitlement} on {request.target} ({request.environment})"),
+        ("tables", ", ".join(request.tables)),
+        ("for", duration.words(request.duration)),
+        ("why", request.justification),
+        ("asked", desk.moment(request.created_at)),
+        ("decision", f"{request.verdict.value}: {'; '.join(request.reasons)}"),
+    ]
+    lines += [
+        (
+            "review",
+            f"{r.answer.value} by {r.reviewer_name}, {desk.moment(r.at)} {r.comment}".strip(),
+        )
+        for r in story.reviews
+    ]
+    return [(name, said) for name, said in lines + (_grant(grant) if grant else []) if said]
+
+
+def _grant(grant: model.Grant) -> list[tuple[str, str]]:
+    ended = (
+        f"{grant.cause.value} {grant.ended_by_name or grant.ended_by or ''}" if grant.cause else ""
+    )
+    return [
+        ("role", grant.role_name),
+        ("active", desk.moment(grant.activated_at)),
+        ("until", desk.moment(grant.expires_at)),
+        ("end", ended.strip()),
+        ("no access", desk.moment(grant.access_ended_at)),
+        ("clean", desk.moment(grant.cleaned_up_at)),
+        ("remains", ", ".join((*grant.quarantined, *grant.residue))),
+        ("error", grant.last_error or ""),
+    ]
