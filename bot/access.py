@@ -5,13 +5,13 @@ is and whether they may decide is read again, fresh, at their click.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot import context, errors, faults, model, outcome, policy, refusal, settled, store
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import context, errors, faults, model, outcome, policy, refusal, settled, store
 from bot.catalog import ticket
 
 MOST_PENDING = 10  # requests of one person waiting at a time
@@ -41,15 +41,12 @@ class Access:
         directory: context.Directory,
         clock: clocks.Clock,
         wake: Callable[[], None] = lambda: None,
-        impossible: Mapping[str, str] | None = None,
     ) -> None:
-        """`impossible`: entitlements that cannot be granted as things stand, each with the reason."""
         self._store = store
         self._catalog = catalog
         self._directory = directory
         self._clock = clock
         self._wake = wake
-        self._impossible = {} if impossible is None else impossible
 
     def preview(self, draft: model.Draft) -> model.Decision:
         """What would happen to this draft, with reasons. Records nothing."""
@@ -142,24 +139,14 @@ class Access:
     def _evaluate(self, draft: model.Draft, *, fresh: bool) -> tuple[model.Decision, model.Facts]:
         catalog = self._catalog()
         facts = context.collect(
-            self._directory, catalog, draft.requester_id, draft.entitlement, fresh=fresh
+            self._directory,
+            catalog,
+            draft.requester_id,
+            draft.entitlement,
+            fresh=fresh,
+            holds=self._store.grants(status=model.LIVE_GRANT, requester_id=draft.requester_id),
         )
-        held = self._store.grants(status=model.LIVE_GRANT, requester_id=draft.requester_id)
-        facts = dataclasses.replace(facts, holds=tuple(held))
-        decision = policy.evaluate(draft, catalog, facts, self._clock.now())
-        return self._doubted(draft, decision), facts
-
-    def _doubted(self, draft: model.Draft, decision: model.Decision) -> model.Decision:
-        """The decision, unless what it would lead to is known not to work."""
-        reason = self._impossible.get(draft.entitlement)
-        if reason is None or decision.verdict is model.Verdict.DENY:
-            return decision
-        return dataclasses.replace(
-            decision,
-            verdict=model.Verdict.DENY,
-            reasons=(reason,),
-            fields={**decision.fields, "entitlement": reason},
-        )
+        return policy.evaluate(draft, catalog, facts, self._clock.now()), facts
 
     def _known(self, draft: model.Draft) -> model.Story | None:
         """The story of an earlier delivery of this draft."""

@@ -23,6 +23,7 @@ CLOSED_WITHIN = timedelta(seconds=15)  # the published limit on the end of acces
 CLEANED_WITHIN = timedelta(minutes=5)  # of the end of access
 REMIND_EVERY = timedelta(minutes=15)
 _ACTIVITY_TRIES = 3
+_AT_ONCE = 500  # ends begun in one sweep; the next is a moment later
 
 _REVOKING = model.GrantStatus.REVOKING
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
@@ -73,16 +74,35 @@ class Ending:
         self._wake()
         return begun
 
-    def begin_due(self) -> int:
-        """Record the end of every grant past its deadline; how many there were."""
-        begun = 0
-        for grant in self._store.due(self._clock.now(), 500):
+    def begin_due(self) -> tuple[model.Grant, ...]:
+        """Record the end of every grant past its deadline.
+
+        Returns those whose end could not be recorded, because the store is locked or full: their
+        doors are to be shut all the same (`shut`), and the record follows when it can.
+        """
+        due = self._store.due(self._clock.now(), _AT_ONCE)
+        for number, grant in enumerate(due):
             try:
                 self.begin(grant, model.EndCause.DEADLINE)
-                begun += 1
             except errors.Conflict:  # somebody else ended it in this instant
                 continue
-        return begun
+            except (errors.Busy, errors.StoreError) as error:
+                _log.error("end_unrecorded", waiting=len(due) - number, why=str(error))  # noqa: TRY400
+                return due[number:]
+        return ()
+
+    def shut(self, grant_id: str) -> None:
+        """End access without the record, because it cannot be written. Doubt never stops an end."""
+        grant = self._store.grant(grant_id)
+        if self._clock.now() < due_since(grant):
+            return
+        try:
+            engine = self._engine(grant)
+            role = _role_of(engine, grant)
+            if role is not None:
+                engine.close(role)
+        except target_errors.DbGrantsError as error:
+            _log.warning("shut_failed", grant=grant.id, target=grant.target, why=str(error))
 
     def close(self, grant_id: str) -> model.Grant:
         """First phase, one attempt. A target's failure is recorded, not raised."""

@@ -66,9 +66,13 @@ class Grants:
         """One attempt to make the access real. A target's failure is recorded, not raised."""
         return self._activation.attempt(grant_id)
 
-    def begin_due(self) -> int:
-        """Record the end of every grant past its deadline; how many there were."""
+    def begin_due(self) -> tuple[model.Grant, ...]:
+        """Record the end of every grant past its deadline; returns those it could not record."""
         return self._ending.begin_due()
+
+    def shut(self, grant_id: str) -> None:
+        """End the access of a grant whose end cannot be recorded just now."""
+        self._ending.shut(grant_id)
 
     def close(self, grant_id: str) -> model.Grant:
         """First phase of an end, one attempt: no login, no session."""

@@ -19,6 +19,8 @@ _log = structlog.get_logger(__name__)
 
 Job = Callable[[], object]
 
+_MOST_PER_TARGET = 10_000  # what does not fit is handed out again by the next sweep
+
 
 class Urgency(IntEnum):
     """What goes first in a lane."""
@@ -45,7 +47,7 @@ class Lane:
         self._limit = limit
         self._changed = threading.Condition()
         self._waiting: list[_Task] = []
-        self._busy: set[str] = set()
+        self._busy: dict[str, int] = {}  # subject: urgency of the work in hand
         self._number = 0
         self._open = True
         self._threads = [
@@ -61,14 +63,14 @@ class Lane:
             thread.start()
 
     def submit(self, subject: str, job: Job, urgency: Urgency = Urgency.GRANT) -> bool:
-        """Queue a job; false if work of that urgency already waits for that subject.
+        """Queue a job; false if work of that urgency waits or is in hand for that subject.
 
         Raises Busy when the queue is full or closed.
         """
         with self._changed:
             if not self._open or len(self._waiting) >= self._limit:
                 raise errors.Busy
-            if any(t.subject == subject and t.urgency == urgency for t in self._waiting):
+            if self._known(subject, urgency):
                 return False
             self._number += 1
             self._waiting.append(_Task(int(urgency), self._number, subject, job))
@@ -108,6 +110,11 @@ class Lane:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _known(self, subject: str, urgency: Urgency) -> bool:
+        if self._busy.get(subject) == urgency:
+            return True
+        return any(t.subject == subject and t.urgency == urgency for t in self._waiting)
+
     def _work(self, least: Urgency) -> None:
         while (task := self._take(least)) is not None:
             try:
@@ -123,7 +130,7 @@ class Lane:
                 task = self._next(least)
                 if task is not None:
                     self._waiting.remove(task)
-                    self._busy.add(task.subject)
+                    self._busy[task.subject] = task.urgency
                     return task
                 self._changed.wait()
             return None
@@ -134,7 +141,7 @@ class Lane:
 
     def _put_down(self, task: _Task) -> None:
         with self._changed:
-            self._busy.discard(task.subject)
+            self._busy.pop(task.subject, None)
             self._changed.notify_all()
 
 
@@ -174,7 +181,9 @@ class Lanes:
             if not self._open:
                 raise errors.Busy
             if name not in self._targets:
-                self._targets[name] = Lane(f"target-{name}", workers=1, reserved=1)
+                self._targets[name] = Lane(
+                    f"target-{name}", workers=1, reserved=1, limit=_MOST_PER_TARGET
+                )
             return self._targets[name]
 
     def alive(self) -> bool:

@@ -1,0 +1,75 @@
+"""The service without its edges: use cases, workers, outbox and bell, wired to one another.
+
+Everything that differs between production and a test (store, engines, who people are, how messages
+are posted, what time it is) comes from outside; `app` brings the real ones.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from bot import access, context, digests, grants, outbox, scheduler, store, work
+from bot import catalog as catalogs
+from bot import clock as clocks
+from db_grants import engine as engines_
+
+_log = structlog.get_logger(__name__)
+
+
+class Service:
+    """One running service over one store."""
+
+    def __init__(
+        self,
+        *,
+        store: store.Store,
+        engines: Mapping[str, engines_.Engine],
+        catalog: Callable[[], catalogs.Catalog],
+        directory: context.Directory,
+        poster: outbox.Poster,
+        clock: clocks.Clock,
+    ) -> None:
+        self.lanes = work.Lanes()
+        self.access = access.Access(
+            store=store, catalog=catalog, directory=directory, clock=clock, wake=self.wake
+        )
+        self.grants = grants.Grants(
+            store=store,
+            engines=engines,
+            catalog=catalog,
+            directory=directory,
+            clock=clock,
+            wake=self.wake,
+        )
+        self.outbox = outbox.Outbox(store=store, poster=poster, clock=clock)
+        self.scheduler = scheduler.Scheduler(
+            store=store,
+            access=self.access,
+            grants=self.grants,
+            outbox=self.outbox,
+            lanes=self.lanes,
+            digests=digests.Digests(store=store, catalog=catalog, clock=clock),
+            clock=clock,
+        )
+
+    def wake(self) -> None:
+        """Something was committed: there may be something to do or to say."""
+        self.scheduler.wake()
+
+    def start(self) -> None:
+        """Take up what the record says is unfinished, and run."""
+        self.outbox.start()
+        self.scheduler.start()
+
+    def stop(self, timeout: float = 8.0) -> bool:
+        """Stop within `timeout` seconds; whether everything in hand was finished.
+
+        What is abandoned stands in the record and is taken up at the next start.
+        """
+        deadline = time.monotonic() + timeout
+        self.scheduler.stop(deadline)
+        finished = self.lanes.stop(max(0.0, deadline - time.monotonic()))
+        finished = self.outbox.stop(deadline) and finished
+        _log.info("stopped", finished=finished)
+        return finished
