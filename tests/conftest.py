@@ -1,3 +1,3 @@
 """What every test may use; the fixtures live in modules by concern."""
 
-pytest_plugins = ["tests.fixtures_postgres", "tests.fixtures_workspace"]
+pytest_plugins = ["tests.fixtures_postgres", "tests.fixtures_store", "tests.fixtures_workspace"]

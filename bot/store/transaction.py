@@ -246,7 +246,8 @@ class Transaction(Reads):
         """Insert a row unless a unique key is taken; the transaction stays usable either way."""
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         statement = insert(table).values(**values).on_conflict_do_nothing()
-        return self.connection.execute(statement).rowcount == 1
+        inserted = self.connection.execute(statement.returning(*table.primary_key))
+        return inserted.first() is not None
 
 
 def _told(changes: Mapping[str, Any]) -> dict[str, Any]:
