@@ -24,6 +24,9 @@ class Directory(Protocol):
     def resolve_channel(self, ref: str) -> str | None:
         """The id of a channel given by `#name` or id; None when there is none we can see."""
 
+    def reason(self, ref: str) -> str | None:
+        """Why the last answer about `ref` was None, in a sentence for an operator."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadEnd:
@@ -76,8 +79,8 @@ def dead_ends(directory: Directory, catalog: catalogs.Catalog) -> list[DeadEnd]:
 def _unresolved(directory: Directory, catalog: catalogs.Catalog) -> Iterator[DeadEnd]:
     for ref in sorted(catalog.references()):
         if directory.members(ref) is None:
-            what = reference.kind(ref).value
-            sentence = f"Slack does not tell who {ref} is; as long as it does not, this {what} names nobody."
+            why = directory.reason(ref) or f"Slack does not tell who {ref} is."
+            sentence = f"{why} Until it can be read, {ref} names nobody."
             yield DeadEnd(entitlement="", requester=None, sentence=sentence)
 
 

@@ -119,3 +119,6 @@ class _Nobody:
 
     def resolve_channel(self, ref: str) -> str | None:  # noqa: ARG002
         return None
+
+    def reason(self, ref: str) -> str | None:  # noqa: ARG002
+        return None
