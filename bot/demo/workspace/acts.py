@@ -185,13 +185,20 @@ class Workspace(state.State):
         return self._act(user, surface, spot, None, option, confirm=confirm)
 
     def select(
-        self, user: str, where: Where, action: str, value: Any, *, confirm: bool = False
+        self,
+        user: str,
+        where: Where,
+        action: str,
+        value: Any,
+        *,
+        confirm: bool = False,
+        tell: bool = True,
     ) -> things.Ack | None:
         """Choose or type in an input, named by label, block_id or action_id.
 
         `value` is what a person sees: an option's text (or its value), a list of them, a text, a
         date; None empties it. The app is told only where Slack tells it (not in an input block, or
-        with dispatch_action); the answer is None where it is not.
+        with dispatch_action; not yet, without `tell`); the answer is None where it is not.
         """
         surface = surfaces.find(self, user, where)
         spot = surfaces.spot(surface, action)
@@ -205,7 +212,7 @@ class Workspace(state.State):
         )
         if entry is None:
             raise NotThere(f"there is no {value!r} to choose in {action!r}")
-        if not spot.tells:
+        if not (tell and spot.tells):
             self._keep(surface, spot, entry)
             return None
         return self._act(user, surface, spot, entry, None, confirm=confirm)

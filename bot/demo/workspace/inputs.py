@@ -79,6 +79,11 @@ class Spot:
         return str(self.block["block_id"])
 
     @property
+    def path(self) -> str:
+        """What names it alone in its message or view."""
+        return f"{self.block_id}/{self.action_id}"
+
+    @property
     def is_input(self) -> bool:
         """Whether it stands in an input block, which says nothing to the app until submitted."""
         return bool(self.block["type"] == "input")

@@ -56,12 +56,12 @@ def blocks_of(surface: Surface) -> list[things.Json]:
 
 
 def spot(surface: Surface, name: str, value: str | None = None) -> inputs.Spot:
-    """The element a person calls `name`: its label, action_id or block_id.
+    """The element a person calls `name`: its label, action_id, block_id or path.
 
     Of several, the one whose `value` is given; several alike are an error, not a guess.
     """
     everything = inputs.spots(blocks_of(surface))
-    found = [one for one in everything if name == one.action_id]
+    found = [one for one in everything if name in (one.action_id, one.path)]
     found = found or [one for one in everything if {name, inputs.plain(name)} & one.labels]
     if len(found) > 1 and value is not None:
         found = [one for one in found if one.element.get("value") == value]
