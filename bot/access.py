@@ -4,7 +4,6 @@ The machine's verdict is recorded at submission and only a person's review follo
 is and whether they may decide is read again, fresh, at their click.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -236,7 +235,7 @@ class Access:
             self._directory, catalog, request.requester_id, request.entitlement, fresh=True
         )
         reason = policy.may_review(reviewer, story, catalog, facts)
-        if reason is not None and not self._gone(request):
+        if reason is not None and not self._may_void(request, reviewer):
             raise errors.NotAllowed(reason)
         if answer is model.Answer.APPROVE:
             _check_requester(facts.requester)
@@ -251,8 +250,10 @@ class Access:
             if self._directory.person(review.reviewer_id).same_as(reviewer):
                 raise errors.NotAllowed("You have already answered under another account.")
 
-    def _gone(self, request: model.AccessRequest) -> bool:
-        return request.entitlement not in self._catalog().entitlements
+    def _may_void(self, request: model.AccessRequest, reviewer: model.Person) -> bool:
+        """Whether this is a former approver of something no longer offered: nothing can be granted."""
+        gone = request.entitlement not in self._catalog().entitlements
+        return gone and reviewer.refusal is None and reviewer.id in request.approvers
 
     def _decide(
         self,

@@ -87,7 +87,7 @@ class Ending:
             except errors.Conflict:  # somebody else ended it in this instant
                 continue
             except (errors.Busy, errors.StoreError) as error:
-                _log.error("end_unrecorded", waiting=len(due) - number, why=str(error))  # noqa: TRY400
+                _log.error("end_unrecorded", waiting=len(due) - number, why=str(error))
                 return due[number:]
         return ()
 
