@@ -161,9 +161,7 @@ class Activity:
     note: str = ""  # why the evidence is thin, for people; empty when it is complete
     sessions: tuple[SessionSeen, ...] = ()
     statements: tuple[Statement, ...] = ()  # capped by the engine; counts below are not
-    counts: tuple[
-        tuple[str, int], ...
-    ] = ()  # (kind, n), most frequent first; "refused" is one
+    counts: tuple[tuple[str, int], ...] = ()  # (kind, n), most frequent first; "refused" is one
     tables: tuple[tuple[str, int], ...] = ()  # (schema.table, n) as far as the text tells
 
 

@@ -1,0 +1,223 @@
+"""The end of a grant, in two phases: `close` ends access, `remove` leaves nothing behind.
+
+The order is the point. The door is shut and committed before the first session is cut, or a client
+that reconnects in between survives. Sessions are cut by OID until none can be left, before the role
+is dropped: a session outlives its role, and only whoever has a role's privileges may cut it.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from db_grants import errors, naming
+from db_grants.postgres import inspect, links, plan, queries, residue
+from db_grants.spec import Closed, ManagedRole, Removed, Session
+
+_PAUSE = 0.02  # seconds between two looks for sessions
+_BLIND_PASSES = 4  # empty looks that must do when logins under way never come to an end
+
+Clock = Callable[[], datetime]
+
+
+def close(link: links.Link, role: ManagedRole, clock: Clock) -> Closed:
+    """Phase one: shut the door, commit, cut sessions until none appears."""
+    (rows,) = link.ask(_state_of(role))
+    state = _ours(rows, role)
+    if state["name"] is not None:
+        shut = plan.shut(role.name)
+        rest = plan.take_over(role.name, state["member_of"], state["version"])
+        # One round trip, two transactions: nothing that fails later can open the door again.
+        link.tell(
+            *_transaction(shut.sql),
+            *_transaction(*(step.sql for step in rest)),
+        )
+    cut = _cut_until_none(link, role)
+    return Closed(at=clock(), sessions_cut=cut)
+
+
+def _transaction(*statements: sql.Composable) -> tuple[sql.Composable, ...]:
+    return (sql.SQL("BEGIN"), *statements, sql.SQL("COMMIT"))
+
+
+def _state_of(role: ManagedRole) -> sql.Composable:
+    return queries.query(
+        "ending_state",
+        oid=role.oid,
+        bookkeeping=naming.BOOKKEEPING,
+        subset_prefix=naming.SUBSET_PREFIX,
+    )
+
+
+def _ours(rows: links.Rows, role: ManagedRole) -> dict[str, Any]:
+    """The state of the role with this OID; one under another name was never made by us."""
+    name = rows[0]["name"]
+    if name is not None and (name != role.name or not naming.is_legal(name)):
+        raise errors.ForeignRole(f"The role with OID {role.oid} is {name}, not {role.name}.")
+    return rows[0]
+
+
+def _cut_until_none(link: links.Link, role: ManagedRole) -> tuple[Session, ...]:
+    """Cut sessions until a look proves that there is none and none is on its way."""
+    seen: dict[tuple[int, datetime], Session] = {}
+    empty = 0
+    while empty < _BLIND_PASSES:
+        arriving, found, known = _look(link, role)
+        seen |= {(session.pid, session.started_at): session for session in found}
+        empty = 0 if found else empty + 1
+        if empty and not arriving - known:
+            return tuple(seen.values())
+        if link.seconds_left < _PAUSE:
+            raise errors.StillAlive
+        time.sleep(_PAUSE if empty else _PAUSE / 10)
+    return tuple(seen.values())
+
+
+def _look(link: links.Link, role: ManagedRole) -> tuple[set[int], list[Session], set[int]]:
+    """Logins that may be under way, sessions of the role (now being cut), backends we can place."""
+    try:
+        arriving, found, known = link.ask(
+            queries.query("arriving"),
+            queries.query("cut_sessions", oid=role.oid),
+            queries.query("known_backends"),
+        )
+    except (
+        errors.NotPrepared
+    ) as error:  # the role is gone, and with it the right to cut its sessions
+        raise errors.StillAlive(
+            f"A session of {role.name} outlived its role; a superuser must cut it: {error}"
+        ) from None
+    sessions = [
+        Session(
+            pid=row["pid"],
+            application=row["application"],
+            client=row["client"],
+            started_at=row["started_at"],
+        )
+        for row in found
+    ]
+    return _pids(arriving), sessions, _pids(known)
+
+
+def _pids(rows: links.Rows) -> set[int]:
+    return {row["pid"] for row in rows}
+
+
+class Removal:
+    """Phase two for one role. Collects what it could not do, goes on, and then looks what is left."""
+
+    def __init__(
+        self, pool: links.Links, link: links.Link, role: ManagedRole, columns: links.Rows
+    ) -> None:
+        self._pool = pool
+        self._link = link
+        self._role = role
+        self._columns = columns
+        self._quarantined: list[str] = []
+        self._troubles: list[str] = []
+
+    def run(self, clock: Clock) -> Removed:
+        """Drop the role, with whatever hangs on it, and prove it."""
+        oid = self._role.oid
+        rows, prepared, mentions = self._link.ask(
+            _state_of(self._role),
+            queries.query("prepared", oid=oid),
+            queries.query("dependencies", oid=oid),
+        )
+        state = _ours(rows, self._role)
+        if state["sessions"]:
+            raise errors.StillAlive
+        databases = {row["database"] for row in mentions}
+        if state["name"] is not None:
+            self._drop(state["version"], prepared, sorted(databases))
+        if state["unused_subsets"]:
+            self._attempt(self._drop_unused_subsets)
+        left = self._left(databases - {state["database"]})
+        return Removed(at=clock(), quarantined=tuple(self._quarantined), residue=left)
+
+    def _drop(self, version: int, prepared: links.Rows, databases: list[str]) -> None:
+        """The plain case is one statement; what depends on the role makes it longer."""
+        for row in prepared:
+            self._attempt(functools.partial(self._roll_back, row["database"], row["gid"]))
+        for database in databases:
+            self._attempt(functools.partial(self._clean, database))
+        if version < inspect.INHERIT_OPTION:
+            self._attempt(self._take_back_memberships)
+        self._attempt(lambda: self._link.tell(self._named("DROP ROLE {}")))
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        """One step; what it cannot do is noted and does not stop the next."""
+        try:
+            step()
+        except (errors.TargetUnavailable, errors.OutcomeUnknown):
+            raise
+        except errors.DbGrantsError as error:
+            self._troubles.append(str(error))
+            self._link.roll_back()
+
+    def _roll_back(self, database: str, gid: str) -> None:
+        """Only in its own database, and only as its owner, can a prepared transaction be ended."""
+        with self._pool.link(database) as there:
+            there.tell(self._named("SET ROLE {}"))
+            there.tell(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+
+    def _clean(self, database: str) -> None:
+        """In one database: what it owns goes to quarantine, what it was given is taken away.
+
+        Never DROP OWNED before REASSIGN OWNED: it would delete tables. Never reassign to a role with
+        power: a SECURITY DEFINER function would run with it.
+        """
+        with self._pool.link(database) as there:
+            (_, owned) = there.ask(
+                sql.SQL("BEGIN"), queries.query("owned_objects", oid=self._role.oid)
+            )
+            steps = [self._named("DROP OWNED BY {}")]
+            if owned:
+                quarantine = sql.Identifier(naming.QUARANTINE)
+                steps = [
+                    sql.SQL("REASSIGN OWNED BY {} TO {}").format(self._identifier, quarantine),
+                    *steps,
+                    queries.query("strip_quarantined"),
+                ]
+            there.ask(*steps)
+            there.tell(sql.SQL("COMMIT"))
+            self._quarantined += [f"{row['description']} in {database}" for row in owned]
+
+    def _take_back_memberships(self) -> None:
+        """Before 16 a membership outlives the role that gave it."""
+        (rows,) = self._link.ask(queries.query("granted_onward", oid=self._role.oid))
+        for row in rows:
+            self._link.tell(
+                sql.SQL("REVOKE {} FROM {} CASCADE").format(
+                    sql.Identifier(row["role"]), sql.Identifier(row["member"])
+                )
+            )
+
+    def _drop_unused_subsets(self) -> None:
+        """Roles of narrowed scopes that no grant uses any more. A concurrent grant keeps its own."""
+        lock = sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(plan.SUBSET_LOCK))
+        self._link.ask(sql.SQL("BEGIN"), lock)
+        (rows,) = self._link.ask(_state_of(self._role))
+        names = map(sql.Identifier, rows[0]["unused_subsets"])
+        self._link.tell(
+            *(sql.SQL("DROP ROLE {}").format(name) for name in names), sql.SQL("COMMIT")
+        )
+
+    def _left(self, elsewhere: set[str]) -> tuple[str, ...]:
+        """What still mentions the role, here and in every database it had touched."""
+        found = set(residue.of_role(self._link, self._role.oid, self._columns))
+        for database in sorted(elsewhere):
+            with self._pool.link(database) as there:
+                here = residue.of_role(there, self._role.oid, self._columns)
+            found |= {f"{what} ({database})" for what in here}
+        return (*sorted(found), *self._troubles) if found else ()
+
+    @property
+    def _identifier(self) -> sql.Identifier:
+        return sql.Identifier(self._role.name)
+
+    def _named(self, template: str) -> sql.Composable:
+        return sql.SQL(template).format(self._identifier)

@@ -1,0 +1,185 @@
+"""The contract of `db_grants.engine` on a real server: thin methods over inspect, plan and ending."""
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from psycopg import sql
+
+from db_grants import errors
+from db_grants.postgres import (
+    activity,
+    bootstrap,
+    doctor,
+    ending,
+    failures,
+    inspect,
+    links,
+    plan,
+    residue,
+)
+from db_grants.spec import (
+    Activity,
+    Closed,
+    Credential,
+    Finding,
+    FoundRole,
+    GrantSpec,
+    ManagedRole,
+    Removed,
+    Scope,
+)
+
+_TRIES = 5
+_PASSWORD_BYTES = 24
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PostgresEngine:
+    """Temporary roles on the server that `url` names, as the bot role that `url` names.
+
+    `deadline` (seconds) bounds every operation on our side. `public_host` and `public_port` stand in
+    the credentials people see, where the bot's own way to the server is not theirs. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        deadline: float = 10.0,
+        clock: Callable[[], datetime] = _utc_now,
+        public_host: str | None = None,
+        public_port: int | None = None,
+    ) -> None:
+        self._links = links.Links(url, deadline)
+        self._clock = clock
+        given = self._links.parameters
+        self._host = public_host or str(given.get("host") or "localhost")
+        self._port = public_port or int(given.get("port") or 5432)
+        self._database = str(given.get("dbname") or given.get("user") or "postgres")
+        self._bot_role = str(given.get("user") or bootstrap.BOT_ROLE)
+        self._sslmode: str | None = given.get("sslmode")
+        self._columns: links.Rows = []
+        self._columns_lock = threading.Lock()
+
+    @property
+    def database(self) -> str:
+        """The database the bot itself connects to."""
+        return self._database
+
+    def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
+        """See `db_grants.engine.Engine.check`."""
+        with self._links.link() as link:
+            return doctor.examine(link, scopes)
+
+    def bootstrap(self, scopes: Sequence[Scope]) -> str:
+        """See `db_grants.engine.Engine.bootstrap`."""
+        return bootstrap.script(scopes, database=self._database, bot_role=self._bot_role)
+
+    def describe(self, spec: GrantSpec) -> tuple[str, ...]:
+        """See `db_grants.engine.Engine.describe`."""
+        unmet = inspect.TargetState(
+            version=inspect.INHERIT_OPTION, granted_exists=not spec.scope.narrowed, role=None
+        )
+        return tuple(step.description for step in plan.create(spec, unmet))
+
+    def create(self, spec: GrantSpec) -> ManagedRole:
+        """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._create(spec)
+            except failures.Collision:
+                continue
+        return self._create(spec)
+
+    def _create(self, spec: GrantSpec) -> ManagedRole:
+        """Inspect, plan, apply, verify, commit: three round trips."""
+        with self._links.link() as link:
+            steps = plan.create(spec, inspect.for_grant(link, spec))
+            results = link.ask(
+                sql.SQL("BEGIN"), *(step.sql for step in steps), inspect.role_query(spec.role_name)
+            )
+            found = inspect.role_of(results[-1])
+            lacking = plan.wrong(spec, found)
+            if found is None or lacking:
+                raise errors.NotPrepared(
+                    f"The role {spec.role_name} did not come out right: {lacking}."
+                )
+            link.tell(sql.SQL("COMMIT"))
+        return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=found.oid)
+
+    def find(self, grant_id: str, role_name: str) -> ManagedRole | None:
+        """See `db_grants.engine.Engine.find`."""
+        with self._links.link() as link:
+            (rows,) = link.ask(inspect.role_query(role_name))
+        found = inspect.role_of(rows)
+        if found is None:
+            return None
+        inspect.require_ours(found)
+        return ManagedRole(grant_id=grant_id, name=found.name, oid=found.oid)
+
+    def reveal(self, role: ManagedRole, expires_at: datetime, database: str) -> Credential:
+        """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        with self._links.link() as link:
+            if not inspect.name_of(link, role).can_login:
+                raise errors.RoleMissing(f"The access of {role.name} has ended.")
+            verifier = link.verifier(password, role.name)
+            link.tell(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                    sql.Identifier(role.name), sql.Literal(verifier)
+                )
+            )
+        return Credential(
+            role=role.name,
+            password=password,
+            host=self._host,
+            port=self._port,
+            database=database,
+            sslmode=self._sslmode,
+            expires_at=expires_at,
+        )
+
+    def set_deadline(self, role: ManagedRole, expires_at: datetime) -> None:
+        """See `db_grants.engine.Engine.set_deadline`."""
+        with self._links.link() as link:
+            if not inspect.name_of(link, role).can_login:
+                raise errors.RoleMissing(f"The access of {role.name} has ended.")
+            steps = plan.deadline(role, expires_at)
+            link.tell(sql.SQL("BEGIN"), *(step.sql for step in steps), sql.SQL("COMMIT"))
+
+    def close(self, role: ManagedRole) -> Closed:
+        """See `db_grants.engine.Engine.close`."""
+        with self._links.link() as link:
+            return ending.close(link, role, self._clock)
+
+    def remove(self, role: ManagedRole) -> Removed:
+        """See `db_grants.engine.Engine.remove`."""
+        with self._links.link() as link:
+            columns = self._catalog_columns(link)
+            return ending.Removal(self._links, link, role, columns).run(self._clock)
+
+    def _catalog_columns(self, link: links.Link) -> links.Rows:
+        """They change with the server's version only, so they are read once."""
+        with self._columns_lock:
+            if not self._columns:
+                self._columns = residue.columns(link)
+            return self._columns
+
+    def activity(self, role: ManagedRole, since: datetime) -> Activity:
+        """See `db_grants.engine.Engine.activity`."""
+        with self._links.link() as link:
+            return activity.of_role(link, role, since)
+
+    def managed(self) -> tuple[FoundRole, ...]:
+        """See `db_grants.engine.Engine.managed`."""
+        with self._links.link() as link:
+            return inspect.managed(link)
+
+    def dispose(self) -> None:
+        """See `db_grants.engine.Engine.dispose`."""
+        self._links.close()

@@ -1,0 +1,187 @@
+"""Connections to one server, each operation with a deadline on our side.
+
+A stopped server and a link that swallows packets keep a TCP connection open without ever answering,
+so neither statement_timeout nor keepalives help. Each wait for the socket therefore asks whether
+the operation's time is over; then the connection is thrown away.
+"""
+
+import contextlib
+import select
+import threading
+import time
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import psycopg
+from psycopg import conninfo, rows, sql
+
+from db_grants import errors
+from db_grants.postgres import failures
+
+Rows = list[dict[str, Any]]
+_KEEP = 4
+_APPLICATION = "jit-access-bot"
+
+
+class _Connection(psycopg.Connection[dict[str, Any]]):
+    """A psycopg connection that stops waiting when its deadline has passed."""
+
+    deadline = float("inf")  # of time.monotonic()
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
+        return super().wait(self._bounded(gen), *args, **kwargs)
+
+    def _bounded(self, gen: Any) -> Generator[Any, Any, Any]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > self.deadline:
+                    raise failures.DeadlinePassed
+                wanted = gen.send(ready)
+        except StopIteration as done:
+            return done.value
+
+
+class Link:
+    """One connection for the time of one operation."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    @property
+    def seconds_left(self) -> float:
+        """How long this operation may still take."""
+        return self._connection.deadline - time.monotonic()
+
+    def ask(self, *statements: sql.Composable) -> list[Rows]:
+        """Run statements that commit nothing, in one round trip; the rows of each."""
+        return self._run(statements, committing=False)
+
+    def tell(self, *statements: sql.Composable) -> list[Rows]:
+        """Run statements that commit, in one round trip. A lost connection is OutcomeUnknown."""
+        return self._run(statements, committing=True)
+
+    def roll_back(self) -> None:
+        """Leave the transaction one of whose statements failed; none open is well."""
+        _leave_transaction(self._connection)
+
+    def verifier(self, password: str, role: str) -> str:
+        """The SCRAM verifier of a password, worked out on our side."""
+        made = self._connection.pgconn.encrypt_password(
+            password.encode(), role.encode(), b"scram-sha-256"
+        )
+        return made.decode()
+
+    def _run(self, statements: tuple[sql.Composable, ...], *, committing: bool) -> list[Rows]:
+        try:
+            cursor = self._connection.execute(sql.SQL("\n;\n").join(statements))
+            results = [cursor.fetchall() if cursor.description else []]
+            while cursor.nextset():
+                results.append(cursor.fetchall() if cursor.description else [])
+        except psycopg.Error as error:
+            raise failures.translated(error, committing=committing) from None
+        return results
+
+
+class Links:
+    """The connections of one engine: a few are kept, more are opened when all are busy."""
+
+    def __init__(self, url: str, deadline: float) -> None:
+        self._parameters = _parsed(url, deadline)
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._idle: list[_Connection] = []
+        self._closed = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the URL says, by libpq's names."""
+        return dict(self._parameters)
+
+    @contextlib.contextmanager
+    def link(self, database: str | None = None) -> Iterator[Link]:
+        """A link for one operation, whose deadline starts now. Raises TargetUnavailable."""
+        connection = self._take() if database is None else None
+        connection = connection or self._open(database)
+        connection.deadline = time.monotonic() + self._deadline
+        try:
+            yield Link(connection)
+        except BaseException:
+            _leave_transaction(connection)
+            raise
+        finally:
+            self._give_back(connection, keep=database is None)
+
+    def close(self) -> None:
+        """Close what is idle, and what comes back later."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> _Connection | None:
+        """An idle connection the server has not hung up on."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if _is_quiet(connection):
+                return connection
+            connection.close()
+
+    def _open(self, database: str | None) -> _Connection:
+        given = self._parameters | ({"dbname": database} if database else {})
+        try:
+            return _Connection.connect(**given, autocommit=True, row_factory=rows.dict_row)
+        except psycopg.Error as error:
+            raise failures.translated(error, committing=False) from None
+
+    def _give_back(self, connection: _Connection, *, keep: bool) -> None:
+        idle = connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        with self._lock:
+            if keep and idle and not self._closed and len(self._idle) < _KEEP:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _leave_transaction(connection: _Connection) -> None:
+    """Roll back if that is easy; otherwise the connection is closed later, which does it as well."""
+    status = connection.pgconn.transaction_status
+    if status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR):
+        with contextlib.suppress(psycopg.Error):
+            connection.execute(sql.SQL("ROLLBACK"))
+
+
+def _is_quiet(connection: _Connection) -> bool:
+    """Whether nothing waits to be read; a server that hung up, or says goodbye, is readable."""
+    if connection.closed:
+        return False
+    readable, _, _ = select.select([connection.pgconn.socket], [], [], 0)
+    return not readable
+
+
+def _parsed(url: str, deadline: float) -> dict[str, Any]:
+    """What the URL says, with our own defaults. The URL is never quoted: it holds a password."""
+    try:
+        given = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise errors.DbGrantsError("The target's URL cannot be read.") from None
+    settings = {
+        "search_path": "pg_catalog,pg_temp",  # nobody's function stands in for the server's
+        "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
+        "lock_timeout": "5000",
+    }
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    options = f"{given.pop('options', '') or ''} {ours}"
+    return {
+        "application_name": _APPLICATION,
+        "connect_timeout": max(2, min(5, int(deadline))),
+        "client_encoding": "UTF8",
+        **given,
+        "options": options.strip(),
+    }

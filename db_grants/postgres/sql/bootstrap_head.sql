@@ -1,0 +1,84 @@
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+DO $guard$
+BEGIN
+    IF current_database() <> {database} THEN
+        RAISE EXCEPTION 'this is the database %, and these statements are for another', current_database();
+    END IF;
+    IF current_setting('server_version_num')::int < 150000 THEN
+        RAISE EXCEPTION 'PostgreSQL 15 or newer is needed';
+    END IF;
+END
+$guard$;
+
+-- Three little helpers that vanish with this session. PostgreSQL has no CREATE ROLE IF NOT EXISTS,
+-- and GRANT ... WITH INHERIT, SET exists only from version 16 on.
+CREATE OR REPLACE PROCEDURE pg_temp.jit_role(name text, attributes text) LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+        EXECUTE format('ALTER ROLE %I %s', name, attributes);
+    ELSE
+        EXECUTE format('CREATE ROLE %I %s', name, attributes);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE PROCEDURE pg_temp.jit_member(role text, member text, options text) LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        EXECUTE format('GRANT %I TO %I WITH %s', role, member, options);
+    ELSIF options LIKE 'ADMIN TRUE%' THEN
+        NULL; -- before 16 CREATEROLE alone may hand out any role, and a membership would let the bot read
+    ELSE
+        EXECUTE format('GRANT %I TO %I', role, member);
+    END IF;
+END
+$$;
+
+-- An entitlement's role carries exactly these atoms: what the catalog no longer lists is taken away.
+CREATE OR REPLACE PROCEDURE pg_temp.jit_carries(role text, atoms text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    other text;
+    atom text;
+BEGIN
+    FOR other IN
+        SELECT a.rolname FROM pg_auth_members m
+          JOIN pg_roles a ON a.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+         WHERE r.rolname = role AND a.rolname <> ALL (atoms)
+    LOOP
+        EXECUTE format('REVOKE %I FROM %I', other, role);
+    END LOOP;
+    FOREACH atom IN ARRAY atoms LOOP
+        CALL pg_temp.jit_member(atom, role, 'ADMIN FALSE, INHERIT TRUE, SET FALSE');
+    END LOOP;
+END
+$$;
+
+-- Whoever may insert needs the sequences behind the defaults of that table's columns.
+CREATE OR REPLACE PROCEDURE pg_temp.jit_sequences(relation regclass, role text) LANGUAGE plpgsql AS $$
+DECLARE
+    sequence regclass;
+BEGIN
+    FOR sequence IN
+        SELECT s.oid FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+         WHERE d.refobjid = relation AND d.classid = 'pg_class'::regclass AND d.deptype = 'a'
+    LOOP
+        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %I', sequence, role);
+    END LOOP;
+END
+$$;
+
+-- The bot: no superuser, owns nothing, reads no data. It may make roles, and hand out exactly the
+-- roles below. Nothing is handed to it by itself for the roles it makes.
+CALL pg_temp.jit_role({bot_name}, 'LOGIN CREATEROLE INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10');
+GRANT CONNECT ON DATABASE {database_name} TO {bot};
+GRANT pg_read_all_stats TO {bot};                  -- whose sessions are whose
+GRANT SET ON PARAMETER log_statement TO {bot};     -- switch statement logging on for temporary roles
+
+-- The mark by which temporary roles are known, and the owner of whatever they might leave behind.
+CALL pg_temp.jit_role('jit_managed', 'NOLOGIN');
+CALL pg_temp.jit_member('jit_managed', {bot_name}, 'ADMIN TRUE, INHERIT FALSE, SET FALSE');
+CALL pg_temp.jit_role('jit_quarantine', 'NOLOGIN');
+CALL pg_temp.jit_member('jit_quarantine', {bot_name}, 'ADMIN FALSE, INHERIT TRUE, SET TRUE');

@@ -1,0 +1,19 @@
+-- Every column of the system catalogues that can mention a role, told by its type and its name, so
+-- that a catalogue of a version we have not met is searched as well.
+SELECT c.relname::text AS relation,
+       a.attname::text AS attribute,
+       CASE a.atttypid WHEN 'aclitem[]'::regtype THEN 'acl'
+                       WHEN 'oid[]'::regtype THEN 'list'
+                       ELSE 'one' END AS kind
+  FROM pg_class c
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relnamespace = 'pg_catalog'::regnamespace
+   AND c.relkind = 'r'
+   AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+   AND (a.atttypid = 'aclitem[]'::regtype
+        OR a.atttypid = 'oid'::regtype
+           AND (a.attname::text ~ 'owner$' OR a.attname::text IN
+                ('umuser', 'defaclrole', 'setrole', 'grantor', 'roleid', 'member', 'refobjid'))
+           AND c.relname <> 'pg_depend'
+        OR a.atttypid = 'oid[]'::regtype AND a.attname::text = 'polroles')
+ ORDER BY 1, 2

@@ -1,0 +1,9 @@
+-- Cut every session of the role with OID {oid}. By OID: a session goes on when its role is renamed
+-- or dropped, and SET ROLE inside it does not change usesysid.
+SELECT pid,
+       application_name AS application,
+       host(client_addr) AS client,
+       backend_start AS started_at,
+       pg_terminate_backend(pid) AS cut
+  FROM pg_stat_activity
+ WHERE usesysid = {oid}
