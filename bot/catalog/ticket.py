@@ -7,6 +7,7 @@ _TOKEN = re.compile(
     r"(?P<set>\[[^\]]+\]|\\d|\\w)(?:\{(?P<count>\d+)(?:,\d*)?\}|(?P<many>[+*]))?"
     r"|\\(?P<escaped>\W)|(?P<drop>[\^$()?:])|(?P<literal>[^\\\[\]{}|.+*])"
 )
+_ALTERNATIVES = re.compile(r"\((?:\?:)?([^()|]*)\|[^()]*\)")  # the first one is as good as any
 _DIGITS = "4412" * 5
 _LETTERS = "INC" + "A" * 17
 
@@ -20,7 +21,7 @@ def find(pattern: str, justification: str) -> str | None:
 
 def example(pattern: str) -> str | None:
     """A ticket that fits the pattern, for "like INC-4412"; None when none could be thought of."""
-    said, rest = "", pattern
+    said, rest = "", _ALTERNATIVES.sub(r"\1", pattern)
     while rest:
         token = _TOKEN.match(rest)
         if token is None:

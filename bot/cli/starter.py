@@ -48,9 +48,9 @@ SLACK_APP_TOKEN=xapp-your-app-token
 # The user is the bot's own role, which the SQL of `jit bootstrap` makes.
 SHOP_DATABASE_URL=postgresql://jit_bot:your-password@db.example.com:5432/shop?sslmode=verify-full
 
-# Where the record is kept. Default: the SQLite file jit.db in the working directory.
+# Where the record is kept. Default: the SQLite file jit.sqlite3 in the working directory.
 # JIT_DATABASE_URL=postgresql://jit:your-password@db.example.com:5432/jit
-# JIT_DATABASE_URL=sqlite:////var/lib/jit/jit.db
+# JIT_DATABASE_URL=sqlite:////var/lib/jit/jit.sqlite3
 
 # The catalog file. Default: catalog.yml in the working directory.
 # JIT_CATALOG=catalog.yml
