@@ -18,7 +18,7 @@ from sqlalchemy import event, exc
 from bot import errors
 from bot.store import faults
 
-_URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
+URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
 _CHAIN_LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -106,11 +106,11 @@ def _parse(url: str) -> sa.URL:
     if scheme in _POSTGRES:
         url = f"postgresql+psycopg{separator}{rest}"
     elif scheme not in {"sqlite", "sqlite+pysqlite"}:
-        raise errors.StoreError(_URL_HELP)
+        raise errors.StoreError(URL_HELP)
     try:
         parsed = sa.make_url(url)
     except (exc.ArgumentError, ValueError):  # its text may quote the password
-        raise errors.StoreError(_URL_HELP) from None
+        raise errors.StoreError(URL_HELP) from None
     if parsed.get_backend_name() == "sqlite":
         _refuse_memory(parsed)
     return parsed

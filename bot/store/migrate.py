@@ -12,17 +12,20 @@ from bot.store.database import Database
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
-# What a person can do something about: https://www.postgresql.org/docs/current/errcodes-appendix.html
+# What a person can do something about, by SQLite's name for it, by SQLSTATE, or by the server's own
+# words: libpq gives no code when no connection was made.
 _REASONS = {
-    "28P01": "user or password is wrong",
-    "28000": "this user may not log in",
-    "3D000": "there is no such database",
-    "42501": "this user may not create tables there",
-    "53300": "it takes no more connections",
-    "57P03": "it is still starting",
     "SQLITE_NOTADB": "the file is something else",
     "SQLITE_READONLY": "the file may not be written",
     "SQLITE_CORRUPT": "the file is damaged",
+    "SQLITE_FULL": "the disk is full",
+    "42501": "this user may not create tables there",
+    "password authentication failed": "user or password is wrong",
+    "no password supplied": "it asks for a password",
+    "does not exist": "there is no such database or user",
+    "starting up": "it is still starting",
+    "too many clients": "it takes no more connections",
+    "no pg_hba.conf entry": "its pg_hba.conf does not let us in",
 }
 
 
@@ -32,6 +35,10 @@ def migrate(database: Database) -> None:
         with database.write() as connection:
             database.lock_chain(connection)  # two processes may start at once
             _upgrade(connection, database.place)
+    except errors.Busy as error:
+        raise errors.StoreError(
+            f"The state database {database.place} is busy; try again."
+        ) from error
     except errors.Conflict as error:
         raise errors.StoreError(
             f"The state database {database.place} is not one of ours."
@@ -62,11 +69,7 @@ def _upgrade(connection: sa.Connection, place: str) -> None:
 
 def _unusable(place: str, error: exc.DBAPIError) -> errors.StoreError:
     kind = faults.kind_of(error)
-    reason = _REASONS.get(kind)
-    if reason is None:
-        reason = (
-            "nothing answers there"
-            if error.connection_invalidated or kind == "OperationalError"
-            else kind
-        )
+    unknown = "no connection could be made" if kind == "OperationalError" else kind
+    said = f"{kind} {error.orig}"
+    reason = next((why for sign, why in _REASONS.items() if sign in said), unknown)
     return errors.StoreError(f"The state database {place} cannot be used: {reason}.")

@@ -14,7 +14,6 @@ from bot.store import chain, mapping, period, tables
 Value = TypeVar("Value")
 
 _REQUEST, _GRANT, _EVENT = tables.access_request, tables.access_grant, tables.audit_event
-_LIVE = tuple(model.LIVE_GRANT)
 _BATCH = 1000
 
 
@@ -66,7 +65,7 @@ class Reads(ABC):
         """Requests that wait for a decision, oldest first."""
         query = (
             sa.select(_REQUEST)
-            .where(_REQUEST.c.status == model.RequestStatus.PENDING)
+            .where(tables.is_pending)
             .order_by(_REQUEST.c.created_at, _REQUEST.c.id)
         )
         return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
@@ -75,7 +74,7 @@ class Reads(ABC):
         """Requests that nobody decided in time, longest overdue first."""
         query = (
             sa.select(_REQUEST)
-            .where(_REQUEST.c.status == model.RequestStatus.PENDING, _REQUEST.c.decide_by <= now)
+            .where(tables.is_pending, _REQUEST.c.decide_by <= now)
             .order_by(_REQUEST.c.decide_by)
         )
         return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
@@ -110,7 +109,7 @@ class Reads(ABC):
         """Active grants whose time is over, longest overdue first."""
         query = (
             sa.select(_GRANT)
-            .where(_GRANT.c.status == model.GrantStatus.ACTIVE, _GRANT.c.expires_at <= now)
+            .where(tables.is_active, _GRANT.c.expires_at <= now)
             .order_by(_GRANT.c.expires_at)
         )
         return self._all(model.Grant, _GRANT, query.limit(limit))
@@ -141,15 +140,11 @@ class Reads(ABC):
         be tried at once has no moment; the sweep finds it.
         """
         moments = (
-            sa.select(sa.func.min(_GRANT.c.expires_at)).where(
-                _GRANT.c.status == model.GrantStatus.ACTIVE
-            ),
+            sa.select(sa.func.min(_GRANT.c.expires_at)).where(tables.is_active),
             sa.select(sa.func.min(_GRANT.c.next_attempt_at)).where(
                 _GRANT.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
             ),
-            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(
-                _REQUEST.c.status == model.RequestStatus.PENDING
-            ),
+            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(tables.is_pending),
         )
         with self._reading() as connection:
             found = [connection.execute(query).scalar_one() for query in moments]

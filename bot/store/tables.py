@@ -9,6 +9,8 @@ request_transition, grant_transition        legal moves; triggers refuse all oth
 setting                                     small things by key
 """
 
+from enum import StrEnum
+
 import sqlalchemy as sa
 
 from bot import model
@@ -18,6 +20,14 @@ metadata = sa.MetaData()
 
 _json = sa.JSON(none_as_null=True)
 _rowid = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers INTEGER keys only
+
+
+def _written(column: sa.Column[StrEnum], word: StrEnum) -> sa.BindParameter[StrEnum]:
+    """A status written into the SQL, not bound to it: SQLite takes a partial index only when it sees
+    the very condition (https://www.sqlite.org/partialindex.html), and a bound value could be any.
+    """
+    return sa.literal(word, column.type, literal_execute=True)
+
 
 access_request = sa.Table(
     "access_request",
@@ -55,11 +65,14 @@ access_request = sa.Table(
 sa.Index("access_request_by_requester", access_request.c.requester_id, access_request.c.created_at)
 sa.Index("access_request_by_creation", access_request.c.created_at)
 sa.Index("access_request_by_decision", access_request.c.decided_at)
+is_pending = access_request.c.status == _written(
+    access_request.c.status, model.RequestStatus.PENDING
+)
 sa.Index(
     "access_request_waiting",
     access_request.c.decide_by,
-    sqlite_where=access_request.c.status == model.RequestStatus.PENDING,
-    postgresql_where=access_request.c.status == model.RequestStatus.PENDING,
+    sqlite_where=is_pending,
+    postgresql_where=is_pending,
 )
 
 review = sa.Table(
@@ -105,23 +118,16 @@ access_grant = sa.Table(
     sa.Column("activity", _json),
     sa.Column("used", sa.Boolean),  # what `activity` says about it; null: unknown
 )
-_active = access_grant.c.status == model.GrantStatus.ACTIVE
-_in_motion = access_grant.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
 sa.Index("access_grant_by_requester", access_grant.c.requester_id, access_grant.c.created_at)
 sa.Index("access_grant_by_activation", access_grant.c.activated_at)
 sa.Index("access_grant_by_end", access_grant.c.access_ended_at)
+sa.Index("access_grant_by_status", access_grant.c.status, access_grant.c.next_attempt_at)
+is_active = access_grant.c.status == _written(access_grant.c.status, model.GrantStatus.ACTIVE)
 sa.Index(
     "access_grant_deadline",
     access_grant.c.expires_at,
-    sqlite_where=_active,
-    postgresql_where=_active,
-)
-sa.Index(
-    "access_grant_in_motion",
-    access_grant.c.status,
-    access_grant.c.next_attempt_at,
-    sqlite_where=_in_motion,
-    postgresql_where=_in_motion,
+    sqlite_where=is_active,
+    postgresql_where=is_active,
 )
 
 message = sa.Table(

@@ -35,7 +35,11 @@ ACTIVATING, ACTIVE, REVOKING = (
     model.GrantStatus.REVOKING,
 )
 RARE = datetime(2026, 11, 20, 13, 0, 0, 123457, tzinfo=timezone(timedelta(hours=1)))
-ACTIVITY = {"evidence": "statement_log", "sessions": [{"started_at": "x"}], "counts": [["SELECT", 2]]}
+ACTIVITY = {
+    "evidence": "statement_log",
+    "sessions": [{"started_at": "x"}],
+    "counts": [["SELECT", 2]],
+}
 
 
 def types_of(store: stores.Store) -> list[str]:
@@ -53,7 +57,7 @@ def test_a_request_reads_back_as_it_was_recorded(state: stores.Store) -> None:
         created_at=RARE,
         duration=timedelta(minutes=30, microseconds=1),
         tables=('app."Odd.Name"', "app.orders"),
-        justification="Ünïcode 🙂 \"quoted\" ; -- %s :x",
+        justification='Ünïcode 🙂 "quoted" ; -- %s :x',
         channel_id="C0ACCESS",
         dedupe_key="trigger-1",
     )
@@ -123,19 +127,27 @@ def test_what_is_not_there_is_not_found(state: stores.Store) -> None:
 
 def test_an_error_in_the_block_leaves_nothing_behind(state: stores.Store) -> None:
     request = a_request()
-    with pytest.raises(ZeroDivisionError), state.begin(ANA) as tx:
-        tx.add_request(request)
-        tx.say("card", request.id, "audit")
-        tx.record("something", None, {})
-        raise ZeroDivisionError
+
+    def fail_late() -> None:
+        with state.begin(ANA) as tx:
+            tx.add_request(request)
+            tx.say("card", request.id, "audit")
+            tx.record("something", None, {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
     assert (state.requests(), state.events(), state.outbox_depth()) == ((), (), 0)
 
 
 def test_an_event_that_cannot_be_written_takes_the_change_with_it(state: stores.Store) -> None:
-    request = a_request()
-    with pytest.raises(TypeError), state.begin(ANA) as tx:
-        tx.add_request(request)
-        tx.record("something", None, {"what": object()})
+    def record_nonsense() -> None:
+        with state.begin(ANA) as tx:
+            tx.add_request(a_request())
+            tx.record("something", None, {"what": object()})
+
+    with pytest.raises(TypeError):
+        record_nonsense()
     assert (state.requests(), state.events()) == ((), ())
 
 

@@ -227,12 +227,7 @@ def _access_grant() -> None:
     op.create_index("access_grant_by_activation", table, ["activated_at"])
     op.create_index("access_grant_by_end", table, ["access_ended_at"])
     _partial_index("access_grant_deadline", table, ["expires_at"], "status = 'active'")
-    _partial_index(
-        "access_grant_in_motion",
-        table,
-        ["status", "next_attempt_at"],
-        "status IN ('activating', 'revoking')",
-    )
+    op.create_index("access_grant_by_status", table, ["status", "next_attempt_at"])
 
 
 def _message() -> None:

@@ -1,0 +1,104 @@
+"""What must still be said: in order within a lane, retried, given up openly, said once by key."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bot import clock as clocks
+from bot import errors, model
+from bot import store as stores
+from tests.fixtures_store import ANA, NOON, submit
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def request_id(state: stores.Store) -> str:
+    return submit(state).id
+
+
+def say(store: stores.Store, request_id: str | None, *lanes: str, **options: object) -> None:
+    with store.begin(ANA) as tx:
+        for lane in lanes:
+            tx.say("thread", request_id, lane, {"lane": lane}, **options)  # type: ignore[arg-type]
+
+
+def test_only_the_head_of_each_lane_is_due(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a", "a", "b", "a", "b")
+    due = state.outbox_due(NOON)
+    assert [(row.id, row.lane) for row in due] == [(1, "a"), (3, "b")]
+    assert (due[0].kind, due[0].request_id, due[0].data) == ("thread", request_id, {"lane": "a"})
+    assert (due[0].attempts, due[0].created_at) == (0, NOON)
+    assert [row.lane for row in state.outbox_due(NOON, limit=1)] == ["a"]
+    assert state.outbox_depth() == 5
+
+
+def test_the_next_of_a_lane_follows_when_one_was_said(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a", "a")
+    card = model.MessageRef(request_id=request_id, kind="card", channel_id="C0", ts="1.0")
+    state.outbox_done(1, message=card)
+    assert [row.id for row in state.outbox_due(NOON)] == [2]
+    assert state.messages(request_id) == (card,)
+    with pytest.raises(errors.Conflict):
+        state.outbox_done(1)
+
+
+def test_a_line_put_off_holds_its_lane_and_no_other(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a", "a", "b")
+    state.outbox_retry(1, NOON + 5 * SECOND, "rate limited")
+    assert [row.id for row in state.outbox_due(NOON)] == [3]
+    later = state.outbox_due(NOON + 5 * SECOND)
+    assert [(row.id, row.attempts, row.last_error) for row in later] == [
+        (1, 1, "rate limited"),
+        (3, 0, None),
+    ]
+
+
+def test_a_line_is_not_said_before_its_time(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a", not_before=NOON + SECOND)
+    assert state.outbox_due(NOON) == ()
+    assert len(state.outbox_due(NOON + SECOND)) == 1
+
+
+def test_giving_up_is_audited_and_frees_the_lane(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a", "a")
+    state.outbox_drop(1, "channel_not_found")
+    assert [row.id for row in state.outbox_due(NOON)] == [2]
+    event = state.events_of(request_id)[-1]
+    assert event.type == "outbox.dropped"
+    assert "channel_not_found" in event.body
+
+
+def test_a_keyed_line_is_said_once_ever(
+    open_state: Callable[..., stores.Store], state: stores.Store
+) -> None:
+    say(state, None, "audit", key="digest:2026-11-20")
+    say(state, None, "audit", key="digest:2026-11-20")
+    assert state.outbox_depth() == 1
+    state.outbox_done(1)
+    after_restart = open_state()
+    say(after_restart, None, "audit", key="digest:2026-11-20")
+    say(after_restart, None, "audit", key="digest:2026-11-21")
+    assert [row.key for row in after_restart.outbox_due(NOON)] == ["digest:2026-11-21"]
+
+
+def test_a_claimed_line_is_nobody_elses_until_the_lease_is_over(
+    state: stores.Store, request_id: str
+) -> None:
+    say(state, request_id, "a", "a")
+    assert [row.id for row in state.outbox_claim(NOON, lease=10 * SECOND)] == [1]
+    assert state.outbox_claim(NOON) == ()
+    assert state.outbox_due(NOON) == ()
+    assert [row.id for row in state.outbox_claim(NOON + 10 * SECOND)] == [1]
+    state.outbox_done(1)
+    assert [row.id for row in state.outbox_claim(NOON)] == [2]
+
+
+def test_lines_survive_a_restart(
+    open_state: Callable[..., stores.Store], clock: clocks.ManualClock
+) -> None:
+    store = open_state()
+    say(store, submit(store).id, "a")
+    store.close()
+    assert len(open_state().outbox_due(clock.now())) == 1

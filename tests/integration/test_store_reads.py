@@ -1,0 +1,215 @@
+"""What is due, what comes next, and that finding it never means walking the history."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from bot import clock as clocks
+from bot import errors, model
+from bot import store as stores
+from tests.fixtures_store import (
+    ANA,
+    NOON,
+    a_request,
+    approve,
+    end,
+    granted,
+    submit,
+)
+
+MINUTE = timedelta(minutes=1)
+ACTIVATING, ACTIVE, REVOKING = (
+    model.GrantStatus.ACTIVATING,
+    model.GrantStatus.ACTIVE,
+    model.GrantStatus.REVOKING,
+)
+
+
+def ids(values: tuple[model.Grant, ...] | tuple[model.AccessRequest, ...]) -> list[str]:
+    return [value.id for value in values]
+
+
+def revoke(store: stores.Store, grant_id: str, **changes: object) -> None:
+    with store.begin(stores.SYSTEM) as tx:
+        tx.move_grant(grant_id, ACTIVE, REVOKING, cause=model.EndCause.RETURNED, **changes)
+
+
+def test_a_grant_is_due_from_its_deadline_on_and_until_its_end_begins(
+    state: stores.Store,
+) -> None:
+    late = granted(state, duration=20 * MINUTE)
+    later = granted(state, duration=30 * MINUTE)
+    assert state.due(NOON + 20 * MINUTE - timedelta(microseconds=1)) == ()
+    assert ids(state.due(NOON + 20 * MINUTE)) == [late.id]
+    assert ids(state.due(NOON + 40 * MINUTE)) == [late.id, later.id]
+    assert ids(state.due(NOON + 40 * MINUTE, limit=1)) == [late.id]
+    revoke(state, late.id)
+    assert ids(state.due(NOON + 40 * MINUTE)) == [later.id]
+
+
+def test_steps_are_found_when_their_next_attempt_is_due(state: stores.Store) -> None:
+    coming = submit(state)
+    approve(state, coming)
+    going, waiting = granted(state), granted(state)
+    revoke(state, going.id)
+    revoke(state, waiting.id, next_attempt_at=NOON + MINUTE)
+    assert ids(state.activating(NOON)) == [coming.id]
+    assert ids(state.revoking(NOON)) == [going.id]
+    assert ids(state.revoking(NOON + MINUTE)) == [going.id, waiting.id]
+
+
+def test_a_request_lapses_when_nobody_decided_in_time(state: stores.Store) -> None:
+    request = submit(state)
+    decided = submit(state)
+    approve(state, decided)
+    assert state.lapsed(NOON + 59 * MINUTE) == ()
+    assert ids(state.lapsed(NOON + 60 * MINUTE)) == [request.id]
+
+
+def test_the_next_deadline_is_the_earliest_that_matters(state: stores.Store) -> None:
+    assert state.next_deadline() is None
+    submit(state, decide_by=NOON + 50 * MINUTE)
+    assert state.next_deadline() == NOON + 50 * MINUTE
+    first = granted(state, duration=20 * MINUTE)
+    granted(state, duration=30 * MINUTE)
+    assert state.next_deadline() == NOON + 20 * MINUTE
+    revoke(state, first.id, next_attempt_at=NOON + MINUTE)
+    assert state.next_deadline() == NOON + MINUTE
+    with state.begin(stores.SYSTEM) as tx:
+        tx.note_grant(first.id, REVOKING, event=None, next_attempt_at=None)
+    assert state.next_deadline() == NOON + 30 * MINUTE
+
+
+def test_what_is_over_has_no_deadline(state: stores.Store) -> None:
+    end(state, granted(state).id)
+    assert state.next_deadline() is None
+
+
+def test_requests_are_listed_newest_first_and_pending_oldest_first(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    made = [submit(state, created_at=clock.advance(MINUTE)).id for _ in range(3)]
+    bo = submit(state, requester_id="U0BO", created_at=clock.advance(MINUTE)).id
+    approve(state, state.request(made[1]))
+    assert ids(state.requests()) == [bo, *reversed(made)]
+    assert ids(state.requests(limit=2)) == [bo, made[2]]
+    assert ids(state.requests(requester_id="U0ANA")) == list(reversed(made))
+    assert ids(state.requests(status=model.RequestStatus.APPROVED)) == [made[1]]
+    assert ids(state.pending()) == [made[0], made[2], bo]
+
+
+def test_grants_are_listed_by_what_is_asked(state: stores.Store, clock: clocks.ManualClock) -> None:
+    one = granted(state).id
+    clock.advance(MINUTE)
+    other = granted(state, target="billing", requester_id="U0DAN").id
+    clock.advance(MINUTE)
+    over = granted(state).id
+    end(state, over)
+    assert ids(state.grants()) == [over, other, one]
+    assert ids(state.grants(status=model.LIVE_GRANT)) == [other, one]
+    assert ids(state.grants(target="billing")) == [other]
+    assert ids(state.grants(requester_id="U0ANA", status=[ACTIVE])) == [one]
+
+
+def test_a_transaction_reads_what_it_has_written(state: stores.Store) -> None:
+    request = a_request()
+    with state.begin(ANA) as tx:
+        tx.add_request(request)
+        assert tx.story(request.id).request == request
+        tx.settle_request(request.id, model.RequestStatus.CANCELLED)
+        assert tx.request(request.id).status is model.RequestStatus.CANCELLED
+        assert tx.pending() == ()
+
+
+def test_a_period_is_outlined_with_all_that_touches_it(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    before = granted(state)
+    clock.advance(20 * MINUTE)
+    end(state, before.id)
+    clock.advance(timedelta(days=1))
+    day = clock.now()
+    today = granted(state, created_at=day)
+    end(state, today.id, cause=model.EndCause.REVOKED)
+    (outline,) = state.between(day, day + timedelta(days=1))
+    assert outline.id == today.id
+    assert outline.grant_status is model.GrantStatus.REVOKED
+    assert (outline.activated_at, outline.access_ended_at) == (day, day)
+    assert (outline.decided_by, outline.used) == ("U0BO", None)
+    assert len(state.between(NOON, day + timedelta(days=1))) == 2
+    assert state.between(day + timedelta(days=1), day + timedelta(days=2)) == ()
+
+
+def test_what_is_live_or_waiting_is_in_every_outline(state: stores.Store) -> None:
+    active, waiting, coming = granted(state), submit(state), submit(state)
+    approve(state, coming)
+    tomorrow = NOON + timedelta(days=1)
+    found = {outline.id for outline in state.between(tomorrow, tomorrow + MINUTE)}
+    assert found == {active.id, waiting.id, coming.id}
+
+
+def asked_by(store: stores.Store, look: Callable[[], object]) -> list[tuple[str, Any]]:
+    """The SELECTs that `look` sends."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _many):
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    engine = store._database._engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    look()
+    sa.event.remove(engine, "before_cursor_execute", note)
+    return asked
+
+
+@pytest.mark.parametrize("state_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda store: store.story("x"),
+        lambda store: store.requests(requester_id="U0ANA"),
+        lambda store: store.requests(),
+        lambda store: store.pending(),
+        lambda store: store.grants(status=model.LIVE_GRANT),
+        lambda store: store.grants(requester_id="U0ANA"),
+        lambda store: store.due(NOON),
+        lambda store: store.activating(NOON),
+        lambda store: store.revoking(NOON),
+        lambda store: store.lapsed(NOON),
+        lambda store: store.next_deadline(),
+        lambda store: store.find_message("C", "1"),
+        lambda store: store.find_request_by_dedupe("x"),
+        lambda store: store.events_of("x"),
+        lambda store: store.events(5),
+        lambda store: store.chain_head(),
+        lambda store: store.outbox_due(NOON),
+        lambda store: store.outbox_depth(),
+        lambda store: store.history("U0ANA", "x", NOON),
+        lambda store: store.between(NOON, NOON),
+    ],
+)
+def test_what_is_asked_often_never_walks_a_whole_table(
+    state: stores.Store, look: Callable[[stores.Store], object]
+) -> None:
+    """SQLite tells its plan; a SCAN without an index would grow with the history."""
+
+    def looking() -> None:
+        with contextlib.suppress(errors.NotFound):
+            look(state)
+
+    asked = asked_by(state, looking)
+    with state._database.read() as connection:
+        plans = [
+            f"{row[3]} <- {statement}"
+            for statement, parameters in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert plans
+    tables = ("access_request", "access_grant", "message", "audit_event", "outbox", "review")
+    walks = tuple(f"SCAN {table} " for table in tables)
+    assert [plan for plan in plans if plan.startswith(walks) and " USING " not in plan] == []
