@@ -83,7 +83,7 @@ def _touched(since: datetime, until: datetime) -> sa.CompoundSelect[str]:
         )
     ]
     live = (
-        sa.select(_REQUEST.c.id).where(tables.is_pending),
+        sa.select(_REQUEST.c.id).where(_REQUEST.c.status == model.RequestStatus.PENDING),
         sa.select(_GRANT.c.id).where(_GRANT.c.status.in_(model.LIVE_GRANT)),
     )
     return sa.union(*within, *live)

@@ -65,7 +65,7 @@ class Reads(ABC):
         """Requests that wait for a decision, oldest first."""
         query = (
             sa.select(_REQUEST)
-            .where(tables.is_pending)
+            .where(_REQUEST.c.status == model.RequestStatus.PENDING)
             .order_by(_REQUEST.c.created_at, _REQUEST.c.id)
         )
         return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
@@ -74,7 +74,7 @@ class Reads(ABC):
         """Requests that nobody decided in time, longest overdue first."""
         query = (
             sa.select(_REQUEST)
-            .where(tables.is_pending, _REQUEST.c.decide_by <= now)
+            .where(_REQUEST.c.status == model.RequestStatus.PENDING, _REQUEST.c.decide_by <= now)
             .order_by(_REQUEST.c.decide_by)
         )
         return self._all(model.AccessRequest, _REQUEST, query.limit(limit))
@@ -109,7 +109,7 @@ class Reads(ABC):
         """Active grants whose time is over, longest overdue first."""
         query = (
             sa.select(_GRANT)
-            .where(tables.is_active, _GRANT.c.expires_at <= now)
+            .where(_GRANT.c.status == model.GrantStatus.ACTIVE, _GRANT.c.expires_at <= now)
             .order_by(_GRANT.c.expires_at)
         )
         return self._all(model.Grant, _GRANT, query.limit(limit))
@@ -140,11 +140,15 @@ class Reads(ABC):
         be tried at once has no moment; the sweep finds it.
         """
         moments = (
-            sa.select(sa.func.min(_GRANT.c.expires_at)).where(tables.is_active),
+            sa.select(sa.func.min(_GRANT.c.expires_at)).where(
+                _GRANT.c.status == model.GrantStatus.ACTIVE
+            ),
             sa.select(sa.func.min(_GRANT.c.next_attempt_at)).where(
                 _GRANT.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
             ),
-            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(tables.is_pending),
+            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(
+                _REQUEST.c.status == model.RequestStatus.PENDING
+            ),
         )
         with self._reading() as connection:
             found = [connection.execute(query).scalar_one() for query in moments]

@@ -152,6 +152,14 @@ def test_what_is_live_or_waiting_is_in_every_outline(state: stores.Store) -> Non
     assert found == {active.id, waiting.id, coming.id}
 
 
+LAWFUL_WALKS = (
+    "SCAN outbox USING INDEX outbox_waiting",  # holds only what waits
+    "SCAN outbox USING COVERING INDEX outbox_waiting",
+    "SCAN audit_event USING INDEX sqlite_autoindex_audit_event_1",  # backwards, one step
+    "SCAN access_request USING INDEX access_request_by_creation",  # the newest, up to the limit
+)
+
+
 def asked_by(store: stores.Store, look: Callable[[], object]) -> list[tuple[str, Any]]:
     """The SELECTs that `look` sends."""
     asked: list[tuple[str, Any]] = []
@@ -210,6 +218,5 @@ def test_what_is_asked_often_never_walks_a_whole_table(
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
     assert plans
-    tables = ("access_request", "access_grant", "message", "audit_event", "outbox", "review")
-    walks = tuple(f"SCAN {table} " for table in tables)
-    assert [plan for plan in plans if plan.startswith(walks) and " USING " not in plan] == []
+    walks = [plan for plan in plans if plan.startswith("SCAN")]
+    assert [plan for plan in walks if not plan.startswith(LAWFUL_WALKS)] == []

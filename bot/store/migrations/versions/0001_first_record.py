@@ -172,7 +172,7 @@ def _access_request() -> None:
     op.create_index("access_request_by_requester", table, ["requester_id", "created_at"])
     op.create_index("access_request_by_creation", table, ["created_at"])
     op.create_index("access_request_by_decision", table, ["decided_at"])
-    _partial_index("access_request_waiting", table, ["decide_by"], "status = 'pending'")
+    op.create_index("access_request_by_status", table, ["status", "created_at"])
 
 
 def _review() -> None:
@@ -226,8 +226,7 @@ def _access_grant() -> None:
     op.create_index("access_grant_by_requester", table, ["requester_id", "created_at"])
     op.create_index("access_grant_by_activation", table, ["activated_at"])
     op.create_index("access_grant_by_end", table, ["access_ended_at"])
-    _partial_index("access_grant_deadline", table, ["expires_at"], "status = 'active'")
-    op.create_index("access_grant_by_status", table, ["status", "next_attempt_at"])
+    op.create_index("access_grant_by_status", table, ["status", "expires_at"])
 
 
 def _message() -> None:
@@ -274,12 +273,14 @@ def _outbox() -> None:
         sa.Column("claimed_until", MOMENT),
         sa.Column("settled_at", MOMENT),
     )
-    _partial_index("outbox_waiting", "outbox", ["lane", "id"], "settled_at IS NULL")
-
-
-def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
-    clause = sa.text(where)
-    op.create_index(name, table, columns, sqlite_where=clause, postgresql_where=clause)
+    waiting = sa.text("settled_at IS NULL")
+    op.create_index(
+        "outbox_waiting",
+        "outbox",
+        ["lane", "id"],
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
 
 
 def _guard(table: str, verb: str, name: str, refused: str | None, why: str) -> None:
