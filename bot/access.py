@@ -48,8 +48,9 @@ class Access:
         self._wake = wake
 
     def preview(self, draft: model.Draft) -> model.Decision:
-        """What would happen to this draft, with reasons. Records nothing."""
-        return self._evaluate(draft, fresh=False)[0]
+        """What would happen to this draft once its reason is written. Records nothing."""
+        catalog, facts = self._catalog(), self._facts(draft, fresh=False)
+        return policy.outlook(draft, catalog, facts, self._clock.now())
 
     def offered(self, person_id: str) -> tuple[catalogs.Entitlement, ...]:
         """What this person may request."""
@@ -136,16 +137,18 @@ class Access:
         return lapsed
 
     def _evaluate(self, draft: model.Draft, *, fresh: bool) -> tuple[model.Decision, model.Facts]:
-        catalog = self._catalog()
-        facts = context.collect(
+        facts = self._facts(draft, fresh=fresh)
+        return policy.evaluate(draft, self._catalog(), facts, self._clock.now()), facts
+
+    def _facts(self, draft: model.Draft, *, fresh: bool) -> model.Facts:
+        return context.collect(
             self._directory,
-            catalog,
+            self._catalog(),
             draft.requester_id,
             draft.entitlement,
             fresh=fresh,
             holds=self._store.grants(status=model.LIVE_GRANT, requester_id=draft.requester_id),
         )
-        return policy.evaluate(draft, catalog, facts, self._clock.now()), facts
 
     def _known(self, draft: model.Draft) -> model.Story | None:
         """The story of an earlier delivery of this draft."""
