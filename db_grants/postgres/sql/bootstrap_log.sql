@@ -28,6 +28,7 @@ BEGIN
         RETURN QUERY SELECT 'none', 'the server keeps no log in JSON or CSV';
         RETURN;
     END IF;
+    RETURN QUERY SELECT 'zone', current_setting('log_timezone');
     -- Newest first, so that what the budget cuts off is the oldest.
     FOR file IN
         SELECT name, size FROM pg_ls_logdir()
