@@ -26,7 +26,7 @@ HOMES = {
     "uvicorn": ("bot/demo",),
     "typer": ("bot/cli",),
     "pydantic": ("bot/catalog",),
-    "yaml": ("bot/catalog",),
+    "yaml": ("bot/catalog", "bot/demo/launch.py"),
 }
 EXECUTES = ("execute", "executemany", "exec_params", "text", "exec_driver_sql")
 

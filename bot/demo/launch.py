@@ -11,8 +11,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from bot import clock, store
+import yaml
+
+from bot import clock, errors, store
 from bot.demo import bench, bot_process, instance
 from bot.demo import target as targets
 from bot.demo.workspace import server as workspace_server
@@ -57,8 +60,8 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
         with _step(say, "Sample shop and bootstrap SQL"):
             target.prepare(held.folder / "catalog.yml")
         with _step(say, "Workspace"):
-            workspace = workspace_server.Server(port=port, page=True)
-            workspace.start()
+            workspace = workspace_server.Server(port=port, page=True, app_manifest=_manifest())
+            _listen(workspace, port)
             stack.callback(workspace.stop)
         environ = _environ(held, target, workspace)
         records = store.open_store(held.state_url, clock.SystemClock())
@@ -69,7 +72,8 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
             bot.start()
         desk = bench.DemoBench(records=records, bot=bot, target=target, environ=environ)
         stack.callback(desk.pane.close)
-        workspace.attach(desk)
+        if workspace.site is not None:
+            workspace.site.bench = desk
         yield Demo(
             folder=held.folder,
             target=target,
@@ -88,12 +92,27 @@ def _step(say: Say, what: str) -> Iterator[None]:
     say(f"{what} is up ({time.monotonic() - begin:.1f} s)")
 
 
+def _listen(workspace: workspace_server.Server, port: int) -> None:
+    try:
+        workspace.start()
+    except OSError as error:
+        raise errors.OperatorError(
+            f"Port {port} is taken ({error.strerror}). Leave --port out to take a free one."
+        ) from error
+
+
+def _manifest() -> dict[str, Any] | None:
+    """The app's manifest, when we run from a checkout: it names the shortcuts."""
+    path = pathlib.Path(__file__).parents[2] / "manifest.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def _environ(
     held: instance.Instance, target: targets.Target, workspace: workspace_server.Server
 ) -> dict[str, str]:
     return {
-        "SLACK_BOT_TOKEN": workspace.bot_token,
-        "SLACK_APP_TOKEN": workspace.app_token,
+        "SLACK_BOT_TOKEN": workspace.workspace.bot_token,
+        "SLACK_APP_TOKEN": workspace.workspace.app_token,
         "SLACK_API_URL": workspace.api_url,
         "JIT_DATABASE_URL": held.state_url,
         "JIT_CATALOG": str(held.folder / "catalog.yml"),

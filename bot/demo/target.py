@@ -12,9 +12,7 @@ import psycopg
 
 from bot import catalog
 from bot.demo import postgres, shop
-from db_grants import postgres as grants_postgres
-
-NAME = "shop"
+from db_grants.postgres import bootstrap
 
 _TRACES = """
     SELECT 'role' FROM pg_roles WHERE oid = %(oid)s OR rolname = %(name)s
@@ -52,7 +50,7 @@ class Target:
         scopes = [replace(catalog.scope_of(item), database=shop.DATABASE) for item in offered]
         self.bot_url = shop.prepare(
             self._server.admin_url,
-            grants_postgres.bootstrap(scopes, database=shop.DATABASE),
+            bootstrap.script(scopes, database=shop.DATABASE),
             bot_password=secrets.token_urlsafe(24),
         )
 
