@@ -1,14 +1,66 @@
-"""Fixtures that run the local workspace."""
+"""Fixtures that run the local workspace, and a bare Bolt app connected to it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import slack_bolt
+import slack_sdk
+from slack_bolt.adapter.socket_mode import SocketModeHandler
 
 from bot.demo.workspace import acts, server
+
+ACK_SECONDS = 1.0
+"""How long a test waits for an acknowledgement; Slack waits three times as long."""
+
+
+class Bolt:
+    """A real Bolt app on a running workspace. Add listeners to `app`, then `connect()`."""
+
+    def __init__(self, running: server.Server) -> None:
+        self.workspace = running.workspace
+        self.client = slack_sdk.WebClient(token=self.workspace.bot_token, base_url=running.api_url)
+        self._executor = ThreadPoolExecutor(max_workers=16)
+        self.app = slack_bolt.App(client=self.client, listener_executor=self._executor)
+        self.handlers: list[SocketModeHandler] = []
+
+    def connect(self, sockets: int = 1) -> None:
+        """Open sockets and wait until each has been greeted."""
+        for _ in range(sockets):
+            handler = SocketModeHandler(self.app, self.workspace.app_token)
+            self.handlers.append(handler)
+            handler.connect()
+        self.workspace.wait_for(lambda: self.workspace.connected >= sockets)
+
+    def close(self) -> None:
+        """Close everything; the sockets are cut first, for the client waits 3 s on an open one."""
+        for handler in self.handlers:
+            handler.client.default_auto_reconnect_enabled = False
+            handler.client.auto_reconnect_enabled = False
+        self.workspace.trouble.close_sockets()
+        for handler in self.handlers:
+            handler.close()
+        self._executor.shutdown()
 
 
 @pytest.fixture
 def workspace_server() -> Iterator[server.Server]:
-    """A running local workspace; acknowledgements are waited for a second, not three."""
-    with server.Server(acts.Workspace(ack_timeout=1.0)) as running:
+    """A running local workspace with the usual people; nothing is connected to it yet."""
+    with server.Server(acts.Workspace(ack_timeout=ACK_SECONDS)) as running:
         yield running
+
+
+@pytest.fixture
+def workspace(workspace_server: server.Server) -> acts.Workspace:
+    """The workspace that `workspace_server` runs."""
+    return workspace_server.workspace
+
+
+@pytest.fixture
+def bolt(workspace_server: server.Server) -> Iterator[Bolt]:
+    """A bare Bolt app, not connected yet."""
+    opened = Bolt(workspace_server)
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -55,7 +55,7 @@ def _list(given: Any, error: str) -> list[things.Json]:
 def _metadata(given: Any) -> things.Json | None:
     if not given:
         return None
-    if not isinstance(given, dict) or set(given) < {"event_type", "event_payload"}:
+    if not isinstance(given, dict) or {"event_type", "event_payload"} - set(given):
         raise refusal.Refused("invalid_metadata_format")
     return given
 
