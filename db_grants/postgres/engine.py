@@ -74,7 +74,7 @@ class PostgresEngine:
     def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
         """See `db_grants.engine.Engine.check`."""
         with self._links.link() as link:
-            return doctor.examine(link, scopes)
+            return doctor.examine(link, scopes, self._clock())
 
     def bootstrap(self, scopes: Sequence[Scope]) -> str:
         """See `db_grants.engine.Engine.bootstrap`."""

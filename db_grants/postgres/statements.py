@@ -5,7 +5,6 @@ do and PostgreSQL's own grammar (a GPL-licensed binding) need not be a dependenc
 """
 
 import itertools
-import itertools
 import re
 from collections.abc import Iterator
 

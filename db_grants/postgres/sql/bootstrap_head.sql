@@ -73,6 +73,13 @@ $$;
 -- The bot: no superuser, owns nothing, reads no data. It may make roles, and hand out exactly the
 -- roles below. Nothing is handed to it by itself for the roles it makes.
 CALL pg_temp.jit_role({bot_name}, 'LOGIN CREATEROLE INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10');
+DO $self$
+BEGIN
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        EXECUTE format('ALTER ROLE %I SET createrole_self_grant = %L', {bot_name}, '');
+    END IF;
+END
+$self$;
 GRANT CONNECT ON DATABASE {database_name} TO {bot};
 GRANT pg_read_all_stats TO {bot};                  -- whose sessions are whose
 GRANT SET ON PARAMETER log_statement TO {bot};     -- switch statement logging on for temporary roles

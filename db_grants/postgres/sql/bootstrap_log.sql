@@ -84,7 +84,7 @@ GRANT EXECUTE ON FUNCTION jit_admin.statement_log(text, timestamptz, bigint) TO 
 COMMIT;
 
 -- Worth doing where nothing depends on it: what PUBLIC may do, a temporary role may do as well.
--- REVOKE TEMPORARY ON DATABASE {database_name} FROM PUBLIC;    -- temporary tables
+-- REVOKE TEMPORARY ON DATABASE (this one) FROM PUBLIC;         -- temporary tables
 -- REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;  -- other databases of this server
 -- REVOKE CREATE ON SCHEMA public FROM PUBLIC;                  -- the default before PostgreSQL 15
 -- REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC;

@@ -1,0 +1,26 @@
+-- The server and the bot's own role, in one row.
+SELECT current_setting('server_version_num')::int AS version,
+       current_database()::text AS database,
+       current_user::text AS bot,
+       r.rolsuper AS superuser,
+       r.rolcreaterole AS createrole,
+       r.rolinherit AS inherit,
+       to_regrole('jit_managed') IS NOT NULL AS bookkeeping,
+       to_regrole('jit_quarantine') IS NOT NULL
+           AND pg_has_role(r.oid, to_regrole('jit_quarantine')::oid, 'USAGE') AS quarantine,
+       has_parameter_privilege('log_statement', 'SET') AS may_log,
+       pg_has_role('pg_read_all_stats', 'USAGE') AS sees_sessions,
+       coalesce((SELECT has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(p.pronamespace, 'USAGE')
+                   FROM pg_proc p
+                  WHERE p.proname = 'statement_log' AND p.pronamespace = to_regnamespace('jit_admin')),
+                false) AS log_reader,
+       current_setting('max_prepared_transactions')::int AS prepared,
+       EXISTS (SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+                WHERE d.datname = current_database() AND a.grantee = 0
+                  AND a.privilege_type = 'TEMPORARY') AS public_temp,
+       EXISTS (SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+                WHERE n.nspname = 'public' AND a.grantee = 0
+                  AND a.privilege_type = 'CREATE') AS public_create,
+       extract(epoch FROM clock_timestamp())::float8 AS clock
+  FROM pg_roles r
+ WHERE r.rolname = current_user
