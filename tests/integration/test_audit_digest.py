@@ -1,0 +1,153 @@
+"""What a day came to, counted from a real state database."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from bot import clock as clocks
+from bot import model
+from bot import store as stores
+from bot.audit import digest
+from tests.fixtures_store import BO, NOON, activate, approve, end, granted, submit
+
+MINUTE = timedelta(minutes=1)
+DAY = date(2026, 11, 20)
+ZONE = "Europe/Berlin"
+ACTIVE, REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
+UNUSED = {"evidence": "statement_log", "sessions": [], "counts": []}
+USED = {"evidence": "statement_log", "sessions": [], "counts": [["SELECT", 1]]}
+
+
+def of_day(store: stores.Store, now: datetime, day: date = DAY) -> digest.Digest | None:
+    return digest.of_day(store, day=day, zone=ZONE, now=now)
+
+
+def told(store: stores.Store, now: datetime, day: date = DAY) -> digest.Digest:
+    found = of_day(store, now, day)
+    assert found is not None
+    return found
+
+
+def ids(items: tuple[digest.Item, ...]) -> list[str]:
+    return [item.request_id for item in items]
+
+
+def settle(store: stores.Store, request_id: str, to: model.RequestStatus, **by: str) -> None:
+    with store.begin(BO) as tx:
+        tx.settle_request(request_id, to, **by)  # type: ignore[arg-type]
+
+
+def test_a_day_without_anything_has_no_digest(state: stores.Store) -> None:
+    assert of_day(state, NOON) is None
+
+
+def test_yesterdays_finished_business_is_not_todays_digest(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    end(state, granted(state).id)
+    clock.advance(timedelta(days=1))
+    assert of_day(state, clock.now(), DAY + timedelta(days=1)) is None
+    assert of_day(state, clock.now(), DAY) is not None
+
+
+def test_what_is_still_active_is_said_on_a_quiet_day(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    request = granted(state, duration=timedelta(days=3))
+    clock.advance(timedelta(days=1))
+    found = told(state, clock.now(), DAY + timedelta(days=1))
+    assert (ids(found.active), found.granted, found.overdue) == ([request.id], 0, ())
+    assert found.active[0].until == NOON + timedelta(days=3)
+
+
+def test_the_day_is_counted(state: stores.Store, clock: clocks.ManualClock) -> None:
+    waiting = submit(state, requester_name="Dan", requester_id="U0DAN")
+    denied, lapsed, cancelled, failed = (submit(state) for _ in range(4))
+    by_people = submit(state)
+    by_rule = submit(state, entitlement="write_logs")
+    again_by_rule = submit(state, entitlement="write_logs")
+    for request in (by_rule, again_by_rule):
+        approve(state, request, by=None)
+        activate(state, request.id)
+    clock.advance(5 * MINUTE)
+    approve(state, by_people)
+    activate(state, by_people.id)
+    settle(state, denied.id, model.RequestStatus.DENIED, decided_by="U0BO")
+    settle(state, cancelled.id, model.RequestStatus.CANCELLED, decided_by="U0ANA")
+    approve(state, failed)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(failed.id, model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVATION_FAILED)
+    clock.advance(5 * MINUTE)
+    end(state, by_rule.id, cause=model.EndCause.RETURNED, activity=UNUSED)
+    end(state, by_people.id, cause=model.EndCause.REVOKED, activity=USED)
+    clock.advance(50 * MINUTE)
+    settle(state, lapsed.id, model.RequestStatus.EXPIRED)
+    found = told(state, NOON + 20 * MINUTE)
+    assert (found.granted, found.by_rule, found.by_people) == (3, 2, 1)
+    assert (found.denied, found.lapsed, found.cancelled, found.failed) == (1, 1, 1, 1)
+    assert (found.ended, ids(found.unused)) == (2, [by_rule.id])
+    assert ids(found.active) == [again_by_rule.id]
+    assert (ids(found.waiting), found.waiting[0].requester_name) == ([waiting.id], "Dan")
+    assert found.waiting[0].took == 20 * MINUTE
+    assert (found.late, found.slowest, found.overdue) == ((), None, ())
+    assert found.by_entitlement == (("write_logs", 2), ("read_customer_data", 1))
+    assert (found.longest_waits[0].request_id, found.longest_waits[0].took) == (
+        lapsed.id,
+        60 * MINUTE,
+    )
+    assert len(found.longest_waits) == 3
+    assert cancelled.id not in ids(found.longest_waits)
+    assert (found.events, found.head) == state.chain_head()
+
+
+def test_an_end_is_late_beyond_what_was_promised_and_the_slowest_is_shown(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    in_time, late, very_late, early = (granted(state) for _ in range(4))
+    end(state, early.id, cause=model.EndCause.RETURNED)
+    clock.advance(30 * MINUTE + timedelta(milliseconds=400))
+    end(state, in_time.id)
+    assert (told(state, clock.now()).late, told(state, clock.now()).slowest) == (
+        (),
+        timedelta(milliseconds=400),
+    )
+    clock.advance(timedelta(seconds=20))
+    end(state, late.id)
+    clock.advance(MINUTE)
+    end(state, very_late.id)
+    found = told(state, clock.now())
+    assert ids(found.late) == [very_late.id, late.id]
+    assert found.slowest == found.late[0].took == timedelta(seconds=80, milliseconds=400)
+
+
+def test_an_end_that_has_not_come_is_overdue_and_late(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    stuck = granted(state)
+    clock.advance(40 * MINUTE)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(stuck.id, ACTIVE, REVOKING, cause=model.EndCause.DEADLINE)
+    found = told(state, clock.now())
+    assert ids(found.overdue) == ids(found.late) == [stuck.id]
+    assert found.overdue[0].took == 10 * MINUTE
+    assert (found.active, found.slowest) == ((), None)
+
+
+def test_a_day_is_local(state: stores.Store, clock: clocks.ManualClock) -> None:
+    """Half past eleven in the evening, UTC, is tomorrow in Berlin."""
+    clock.advance(timedelta(hours=11, minutes=30))
+    request = granted(state, created_at=clock.now())
+    end(state, request.id)
+    assert of_day(state, clock.now(), DAY) is None
+    assert told(state, clock.now(), DAY + timedelta(days=1)).granted == 1
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 11, 20), 24)],
+)
+def test_days_on_which_the_clocks_change_are_whole(day: date, hours: int) -> None:
+    since, until = digest.bounds(day, ZONE)
+    assert until - since == timedelta(hours=hours)
+    assert since.tzinfo is UTC
+    assert digest.bounds(day + timedelta(days=1), ZONE)[0] == until
