@@ -42,6 +42,8 @@ def verify(
         print(f"Event {found.bad_seq} is not right: {found.problem}. {found.count} before it are.")
     elif not known:
         print(f"The chain of {found.count} events holds, but {head} is not in it: its end was cut.")
+    elif not found.count:
+        print("Nothing is recorded yet.")
     else:
         print(f"The chain of {found.count} events holds; its head is {found.head}.")
     raise typer.Exit(0 if found.ok and known else 1)

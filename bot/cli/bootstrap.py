@@ -28,13 +28,17 @@ def bootstrap(
 
 def text(catalog: catalogs.Catalog, target: str, settings: settings_.Settings) -> str:
     """The SQL for one target. Raises SettingsError when the database is known from nowhere."""
-    from db_grants import postgres
+    from db_grants import errors as grant_errors
+    from db_grants.postgres import bootstrap as sql
 
     role = _login(catalog.targets[target], settings)
     placed = catalogs.placed(catalog, settings.target_database, only=target)
     scopes = [catalogs.scope_of(item) for item in placed.on(target)]
     database = placed.targets[target].database
-    return postgres.bootstrap(scopes, database=database, bot_role=role)
+    try:
+        return sql.script(scopes, database=database, bot_role=role)
+    except grant_errors.DbGrantsError as wrong:
+        raise errors.CatalogError(str(wrong)) from None
 
 
 def _login(target: catalogs.Target, settings: settings_.Settings) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot import clock as clocks
+from bot import errors
 from bot import settings as settings_
 
 if TYPE_CHECKING:  # read only by commands that need them: a command line is to answer at once
@@ -39,11 +40,12 @@ class Desk:
 
     @contextmanager
     def store(self, clock: clocks.SystemClock | None = None) -> Iterator["stores.Store"]:
-        """The record, closed afterwards. Raises StoreError, SettingsError."""
+        """The record there is, closed afterwards. Raises StoreError, SettingsError."""
         from bot import store as stores
 
         settings = self.settings()
         url = settings.database_url.reveal()
+        _must_exist(url)
         with stores.open_store(url, clock or clocks.SystemClock(), settings.audit_key) as opened:
             yield opened
 
@@ -52,6 +54,13 @@ def desk(ctx: typer.Context) -> Desk:
     """The desk of this command."""
     found = ctx.find_object(Desk)
     return found or Desk(env_file=Path(".env"))
+
+
+def _must_exist(url: str) -> None:
+    """To look into a record that is not there would make an empty one, and mislead."""
+    scheme, _, path = url.partition(":///")
+    if scheme == "sqlite" and not Path(path.partition("?")[0]).is_file():
+        raise errors.StoreError(f"There is no record at {path}; `jit serve` makes one.")
 
 
 def answer(value: Any) -> None:

@@ -44,7 +44,7 @@ def revoke(
             print(f"{one}: revoking.")
         if not ids:
             print("Nothing is granted.")
-        if wait:
+        elif wait:
             _wait(store, ids, patience)
 
 
