@@ -156,7 +156,7 @@ def receipt(story: model.Story, around: Around) -> Message:
 
 
 def live(story: model.Story, around: Around) -> Message:
-    """To the requester: yours until …"""
+    """To the requester: until when it is theirs, and what they can do with it."""
     request, where = story.request, words.state(story)
     if where is State.ACTIVE:
         return _direct(story, "live", around, credentials(request), done(request))

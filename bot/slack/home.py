@@ -136,3 +136,37 @@ def _offer(entitlement: catalogs.Entitlement) -> blocks.Block:
     text = render.Mrkdwn("\n".join(filter(None, [name, render.escape(about)])))
     ask = blocks.button("Ask", Act.ASK_FOR, entitlement.name, label=f"Ask for {entitlement.name}")
     return blocks.section(text, accessory=ask)
+
+
+def listed(
+    what: str, mine: Mine, around: Around, link: Callable[[model.Story], render.Mrkdwn]
+) -> list[blocks.Block]:
+    """`/jit mine | pending | list` as a private message."""
+    match what:
+        case "mine":
+            held = [b for s in mine.holding[:MOST] for b in holding(s, around)]
+            asked = [b for s in _finished(mine.asked)[:MOST] for b in past(s, around)]
+            nothing = "You hold nothing and have asked for nothing yet."
+            return [*held, *asked] or [blocks.quote(nothing)]
+        case "pending":
+            rows = [_row(s, around, link) for s in mine.waiting[: 2 * MOST]]
+            return rows or [blocks.quote("Nothing waits for you.")]
+        case _:
+            live = [*mine.holding, *mine.watching]
+            rows = [_row(s, around, link) for s in live[: 2 * MOST]]
+            return rows or [blocks.quote("Nothing is active that concerns you.")]
+
+
+def _finished(stories: Sequence[model.Story]) -> list[model.Story]:
+    """Those that are not already among what is held."""
+    return [s for s in stories if s.grant is None or s.grant.status not in model.LIVE_GRANT]
+
+
+def _row(
+    story: model.Story, around: Around, link: Callable[[model.Story], render.Mrkdwn]
+) -> blocks.Block:
+    request = story.request
+    text = (
+        f"`{request.id}` *{words.headline(request)}*\n{words.line(story, around)} · {link(story)}"
+    )
+    return blocks.section(render.Mrkdwn(text))

@@ -1,0 +1,247 @@
+"""What is done for a person once their click, command or window is acknowledged.
+
+Every method runs on a worker, may be slow, and may raise: `Counter` turns errors into words.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bot import access, errors, grants, model, notices, render, store
+from bot import catalog as catalogs
+from bot.slack import answers, blocks, command, forms, home, identity, modals, scene, words
+from bot.slack.origin import Origin
+
+Describe = Callable[[model.Story], Sequence[str]]
+
+_TITLES = {
+    "mine": "What you hold and have asked for",
+    "pending": "What waits for you",
+    "list": "What is active",
+}
+_NOT_SAID = "What will happen cannot be told just now."
+_EMPTY_HINT = "Choose what you need, and this line says what will happen."
+
+
+class Desk:
+    """The use cases, as Slack's surfaces need them."""
+
+    def __init__(
+        self,
+        *,
+        access: access.Access,
+        grants: grants.Grants,
+        store: store.Store,
+        directory: identity.Directory,
+        catalog: Callable[[], catalogs.Catalog],
+        scene: scene.Scene,
+        answers: answers.Answers,
+        describe: Describe | None,
+    ) -> None:
+        self._access = access
+        self._grants = grants
+        self._store = store
+        self._directory = directory
+        self._catalog = catalog
+        self._scene = scene
+        self._answers = answers
+        self._describe = describe
+
+    # -- asking
+
+    def typed(self, origin: Origin, text: str) -> None:
+        """A command that needs no window: complete, or a list, or wrong."""
+        person = self._directory.person(origin.user_id)
+        if person.refusal is not None:
+            raise errors.NotAllowed(_refused(person.refusal))
+        offered = self._access.offered(origin.user_id)
+        match command.parse(text, {each.name for each in offered}):
+            case command.Ask() as asked:
+                self._ask(origin, asked)
+            case command.Show(what=what):
+                self.show(origin, what)
+            case command.Revoke(id=request_id, comment=comment):
+                self._grants.revoke(request_id, origin.user_id, comment)
+                self._answers.private(origin, f"Ending {request_id} now.")
+            case command.Wrong(message=message):
+                raise errors.NotFound(message)
+
+    def _ask(self, origin: Origin, asked: command.Ask) -> None:
+        form = forms.Form(
+            entitlement=asked.entitlement,
+            duration=asked.duration,
+            why=asked.why,
+            channel_id=origin.channel_id,
+        )
+        story = self._access.submit(form.draft(origin.user_id, origin.key))
+        said = words.message("receipt", story, self._scene.plain())
+        self._answers.private(origin, said, [blocks.section(said)])
+
+    def fill(self, origin: Origin, opened: tuple[str, str], form: forms.Form) -> None:
+        """Turn a skeleton into the request form."""
+        view_id, hash_ = opened
+        person = self._directory.person(origin.user_id)
+        if person.refusal is not None:
+            raise errors.NotAllowed(_refused(person.refusal))
+        offered = self._access.offered(origin.user_id)
+        known = any(each.name == form.entitlement for each in offered)
+        problem = "" if known or not form.entitlement else _unknown(form.entitlement, offered)
+        form = form if known else replace(form, entitlement="")
+        view = forms.view(form, offered, "…" if known else _EMPTY_HINT, problem=problem)
+        self._answers.update(view_id, view, hash_=hash_)
+        if known:
+            self._answers.update(view_id, forms.view(form, offered, self._hint(origin, form)))
+
+    def again(self, origin: Origin, opened: tuple[str, str]) -> None:
+        """The form, filled in like an earlier request; the reason only for whoever wrote it."""
+        request = self._store.request(origin.value)
+        own = request.requester_id == origin.user_id
+        form = forms.Form(
+            entitlement=request.entitlement,
+            tables=request.tables,
+            duration=request.duration,
+            why=request.justification if own else "",
+        )
+        self.fill(origin, opened, form)
+
+    def choice(self, origin: Origin) -> blocks.Block:
+        """The form as it looks after a choice: fields that follow from it, and what will happen."""
+        form = forms.read(origin.view)
+        offered = self._access.offered(origin.user_id)
+        chosen = next((each for each in offered if each.name == form.entitlement), None)
+        if chosen is None or (form.target and chosen.target != form.target):
+            form = replace(form, entitlement="")
+            return forms.view(form, offered, _EMPTY_HINT)
+        kept = tuple(label for label in form.tables if label in chosen.labels)
+        form = replace(form, tables=kept)
+        return forms.view(form, offered, self._hint(origin, form))
+
+    def _hint(self, origin: Origin, form: forms.Form) -> str:
+        """What would happen, judged as if the reason not written yet were in order."""
+        wanted = self._catalog().entitlements.get(form.entitlement)
+        example = (wanted.ticket_example if wanted else None) or "because"
+        why = form.why.strip() or f"{example} …"
+        try:
+            decision = self._access.preview(replace(form, why=why).draft(origin.user_id))
+        except errors.JitError:
+            return _NOT_SAID
+        return " · ".join(decision.reasons) or _NOT_SAID
+
+    def suggest(
+        self, origin: Origin, action_id: str, block_id: str, typed: str
+    ) -> list[blocks.Block]:
+        """Options for a type-ahead field: only what this person may request."""
+        return forms.suggestions(action_id, block_id, typed, self._access.offered(origin.user_id))
+
+    def submit(self, origin: Origin) -> model.Story:
+        """The request window was sent. Raises InvalidDraft, NotAllowed, IdentityUnknown."""
+        form = forms.read(origin.view)
+        return self._access.submit(form.draft(origin.user_id, f"view:{origin.view_id}"))
+
+    def asked(self, origin: Origin, story: model.Story) -> blocks.Block:
+        """What stands in a window that could not be closed in time."""
+        del origin
+        said = words.message("receipt", story, self._scene.plain())
+        return modals.saying("Asked", "") | {"blocks": [blocks.section(said)]}
+
+    # -- deciding
+
+    def approve(self, origin: Origin) -> None:
+        """Approve; the card tells the rest."""
+        self._access.review(
+            origin.value, origin.user_id, model.Answer.APPROVE, source=origin.source
+        )
+
+    def check_deny(self, origin: Origin) -> None:
+        """After the window is open: refuse it when the button is not in one of our messages."""
+        if origin.source is not None:
+            self._access.check_source(origin.value, origin.user_id, origin.source)
+
+    def deny(self, origin: Origin) -> None:
+        """The reason was sent."""
+        place = forms.metadata_source(origin.view)
+        source = access.Source(channel_id=place[0], ts=place[1]) if place else None
+        self._access.review(
+            forms.metadata_id(origin.view),
+            origin.user_id,
+            model.Answer.DENY,
+            forms.comment(origin.view),
+            source=source,
+        )
+
+    def cancel(self, origin: Origin) -> None:
+        """Withdraw one's own request."""
+        self._access.cancel(origin.value, origin.user_id)
+
+    def details(self, origin: Origin, opened: tuple[str, str]) -> None:
+        """Everything about a request, for those it concerns."""
+        story = self._store.story(origin.value)
+        around = self._scene.around(story)
+        self._check_concerned(story, origin.user_id, around)
+        steps = self._describe(story) if self._describe else ()
+        self._answers.update(opened[0], modals.details(story, around, steps), hash_=opened[1])
+
+    def _check_concerned(self, story: model.Story, user_id: str, around: words.Around) -> None:
+        request = story.request
+        concerned = {request.requester_id, *request.approvers, request.decided_by}
+        concerned |= {review.reviewer_id for review in story.reviews}
+        person = self._directory.person(user_id)
+        if user_id not in concerned or person.refusal is not None:
+            names = [*words.approvers(request, around), render.short(request.requester_name)]
+            may = render.unescape(render.Mrkdwn(render.listing(names, "or")))
+            raise errors.NotAllowed(f"Only {may} can see the details.")
+
+    # -- holding
+
+    def credentials(self, origin: Origin, opened: tuple[str, str]) -> None:
+        """A fresh password, into the window that its requester has just opened."""
+        made = self._grants.reveal(origin.value, origin.user_id)
+        story = self._store.story(origin.value)
+        view = modals.credentials(story, made, self._scene.plain())
+        if not self._answers.update(opened[0], view):
+            raise errors.Busy("The window could not be filled. Open the credentials again.")
+
+    def give_back(self, origin: Origin) -> None:
+        """The requester is done."""
+        self._grants.give_back(origin.value, origin.user_id)
+
+    def revoke(self, origin: Origin) -> None:
+        """The revoke window was sent."""
+        self._grants.revoke(
+            forms.metadata_id(origin.view), origin.user_id, forms.comment(origin.view)
+        )
+
+    def stop_trying(self, origin: Origin) -> None:
+        """Give an activation up."""
+        self._grants.stop_trying(origin.value, origin.user_id)
+
+    # -- looking
+
+    def show(self, origin: Origin, what: str) -> None:
+        """`/jit help | mine | pending | list`, privately."""
+        if what == "help":
+            offered = [each.name for each in self._access.offered(origin.user_id)]
+            said = render.text("help", offered=offered)
+            self._answers.private(origin, said, [blocks.section(said)])
+            return
+        parts = home.listed(what, self._scene.mine(origin.user_id), self._scene.plain(), self.link)
+        self._answers.private(origin, _TITLES[what], parts)
+
+    def link(self, story: model.Story) -> render.Mrkdwn:
+        """A link to the card of a request, where there is one."""
+        ref = story.message(notices.Kind.CARD)
+        url = self._directory.workspace().url if ref else ""
+        where = f"{url}archives/{ref.channel_id}/p{ref.ts.replace('.', '')}" if ref and url else ""
+        return render.link(where, "its thread")
+
+    def home(self, user_id: str) -> blocks.Block:
+        """The Home tab of a person."""
+        return home.view(self._scene.mine(user_id), self._scene.plain())
+
+
+def _refused(refusal: model.Refusal) -> str:
+    return f"You may not request this: {refusal.value} cannot ask for access."
+
+
+def _unknown(name: str, offered: Sequence[catalogs.Entitlement]) -> str:
+    found = command.parse(name, {each.name for each in offered})
+    return found.message if isinstance(found, command.Wrong) else ""

@@ -1,0 +1,157 @@
+"""Summary, digest, lines of threads and of the audit channel: from values to mrkdwn."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot import model, render
+from bot.audit import digest, summary
+from bot.slack import words
+from db_grants.spec import Evidence, SessionSeen
+
+Link = Callable[[str], render.Mrkdwn]  # request id -> a link to its thread
+
+_EVIDENCE = {
+    Evidence.STATEMENT_LOG: "statement log, complete",
+    Evidence.PARTIAL_LOG: "statement log, in part",
+    Evidence.COUNTERS: "counters only",
+    Evidence.NONE: "none",
+}
+_MOST = 5
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def thread(story: model.Story, data: Mapping[str, Any]) -> render.Mrkdwn:
+    """`14:02 Approved by Bo`."""
+    at = render.clock(datetime.fromisoformat(data["at"]))
+    figures = {**data, "until": _moment(data.get("until"))}
+    why = words.cause(
+        data.get("cause"),
+        data.get("who"),
+        requester=story.request.requester_name,
+        target=story.request.target,
+    )
+    said = render.text("thread", line=data["line"], d=_Figures(figures), cause=why)
+    return render.Mrkdwn(f"{at} {said}")
+
+
+class _Figures(dict[str, Any]):
+    """What stands in a row; what it lacks is none, as rows of an older version may."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def audit(
+    story: model.Story, around: words.Around, data: Mapping[str, Any], link: Link
+) -> render.Mrkdwn:
+    """One line in the audit channel."""
+    grant = story.grant
+    why = words.cause(
+        data.get("cause"),
+        data.get("who"),
+        requester=story.request.requester_name,
+        target=story.request.target,
+    )
+    more = {"line": data["line"], "link": link(story.request.id), "ended_why": why}
+    return words.message("audit", story, around, **({"error": ""} if grant is None else {}), **more)
+
+
+def alarm(
+    story: model.Story, around: words.Around, data: Mapping[str, Any], link: Link
+) -> render.Mrkdwn:
+    """An end is overdue, unsure or unclean, or is so no more."""
+    since = _moment(data.get("since"))
+    found = words.facts(story, around) | {
+        "alarm": data["alarm"],
+        "over": bool(data.get("over")),
+        "since": render.when(since, around.now) if since else "",
+        "error": str(data.get("error") or "").rstrip("."),
+        "link": link(story.request.id),
+    }
+    return render.text("alarm", **found)
+
+
+def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
+    """What one grant came to. ValueError when nothing was granted."""
+    found = summary.summarise(story)
+    kinds = [f"{n:,} {kind}" for kind, n in found.counts]
+    if found.refused:
+        on = f" ({render.some(found.refused_on, _MOST)})" if found.refused_on else ""
+        kinds.append(f"{found.refused:,} refused{on}")
+    evidence = _EVIDENCE[found.evidence]
+    note = f" ({found.note.rstrip('.')})" if found.note and found.statements is not None else ""
+    return render.text(
+        "summary",
+        s=found,
+        approvers=render.Mrkdwn(render.listing([str(words.person(n)) for n in found.approvers])),
+        sessions=_sessions(found.sessions),
+        kinds=render.some(kinds, 8),
+        touched=render.some([f"{_table(t)} {n}{_TIMES}" for t, n in found.touched], _MOST),
+        untouched=render.some([_table(t) for t in found.untouched], _MOST),
+        evidence=f"{evidence}{note}",
+        ending=_ending(found),
+        verified_at=render.clock(found.cleaned_up_at or around.now, seconds=True),
+    )
+
+
+def _table(label: str) -> str:
+    """`orders`: the schema goes without saying, unless the name is odd."""
+    schema, dot, table = label.partition(".")
+    return table if dot and "." not in table else schema + dot + table
+
+
+def _sessions(seen: Sequence[SessionSeen]) -> str:
+    """`2 sessions from 10.2.3.4 (psql)`."""
+    places = list(dict.fromkeys(s.client for s in seen if s.client))
+    programs = list(dict.fromkeys(s.application for s in seen if s.application))
+    text = render.count(len(seen), "session")
+    text += f" from {render.some(places, 3)}" if places else ""
+    return text + (f" ({render.some(programs, 3)})" if programs else "")
+
+
+def _ending(found: summary.Summary) -> render.Mrkdwn:
+    if found.cause is model.EndCause.DEADLINE:
+        late = found.lateness.total_seconds() if found.lateness else 0.0
+        return render.Mrkdwn(f"ended by the deadline, {late:.1f} s late")
+    why = words.cause(found.cause, found.ended_by_name, requester=found.requester_name)
+    return render.Mrkdwn(f"ended early, {why}")
+
+
+def day(found: digest.Digest, link: Link) -> render.Mrkdwn:
+    """The daily digest."""
+
+    def items(some: Sequence[digest.Item]) -> render.Mrkdwn:
+        shown = [str(_item(each, link)) for each in some[:_MOST]]
+        rest = len(some) - len(shown)
+        return render.Mrkdwn(", ".join(shown) + (f" and {rest} more" if rest > 0 else ""))
+
+    return render.text(
+        "digest",
+        d=found,
+        day=f"{found.day:%a} {found.day.day} {found.day:%b}",
+        late=items(found.late),
+        overdue=items(found.overdue),
+        unused=items(found.unused),
+        waits=items(found.longest_waits),
+        waiting=items(found.waiting),
+        active=items(found.active),
+    )
+
+
+def _item(item: digest.Item, link: Link) -> render.Mrkdwn:
+    """`47 min (write_logs for Ana, its thread)`."""
+    what = f"{render.escape(item.entitlement)} for {words.person(item.requester_name)}"
+    if item.took is not None:
+        return render.Mrkdwn(f"{_took(item)} ({what}, {link(item.request_id)})")
+    until = f" until {render.clock(item.until)}" if item.until else ""
+    return render.Mrkdwn(f"{what}{until} ({link(item.request_id)})")
+
+
+def _took(item: digest.Item) -> str:
+    took = item.took
+    return render.duration(took) if took is not None else ""

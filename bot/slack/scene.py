@@ -1,0 +1,100 @@
+"""What belongs around a story when it is drawn, and what concerns one person. Reads, never writes."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from bot import access, errors, model, render, store
+from bot import catalog as catalogs
+from bot import clock as clocks
+from bot.audit import summary
+from bot.slack import home, identity, words
+
+HISTORY = timedelta(days=30)
+_OVER = frozenset({words.State.ENDED, words.State.CLEANING})
+_MOST = 50
+
+
+class Scene:
+    """The record, the catalog and the directory, looked at for one message or one person."""
+
+    def __init__(
+        self,
+        *,
+        store: store.Store,
+        access: access.Access,
+        directory: identity.Directory,
+        catalog: Callable[[], catalogs.Catalog],
+        clock: clocks.Clock,
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._directory = directory
+        self._catalog = catalog
+        self._clock = clock
+
+    def plain(self) -> words.Around:
+        """Names and the time, for lists of several stories."""
+        return words.Around(now=self._clock.now(), names=self._directory.name)
+
+    def around(self, story: model.Story) -> words.Around:
+        """Everything the card of this story shows besides it."""
+        request, now = story.request, self._clock.now()
+        granted, unused = self._store.history(
+            request.requester_id, request.entitlement, now - HISTORY
+        )
+        live = self._store.grants(status=model.LIVE_GRANT, requester_id=request.requester_id)
+        offered = self._catalog().entitlements.get(request.entitlement)
+        return words.Around(
+            now=now,
+            names=self._directory.name,
+            granted=granted,
+            unused=unused,
+            others=sum(grant.id != request.id for grant in live),
+            sensitivity=offered.sensitivity if offered else "",
+            used=used(story),
+        )
+
+    def mine(self, user_id: str) -> home.Mine:
+        """What concerns this person now. Raises IdentityUnknown, NotFound."""
+        person = self._directory.person(user_id)
+        live = self._store.grants(status=model.LIVE_GRANT)
+        own = [grant for grant in live if grant.requester_id == user_id]
+        others = [grant for grant in live if grant.requester_id != user_id]
+        pending = [r.id for r in self._store.pending() if user_id in r.approvers]
+        asked = self._store.requests(requester_id=user_id, limit=home.MOST + 1)
+        return home.Mine(
+            person=person,
+            holding=self._stories(g.id for g in sorted(own, key=lambda g: g.expires_at)),
+            waiting=self._stories(pending),
+            watching=[s for s in self._stories(g.id for g in others) if _may_end(s, user_id)],
+            asked=self._stories(request.id for request in asked),
+            offered=self._offered(user_id),
+        )
+
+    def _offered(self, user_id: str) -> tuple[catalogs.Entitlement, ...]:
+        try:
+            return self._access.offered(user_id)
+        except errors.UserError:
+            return ()
+
+    def _stories(self, ids: Iterable[str]) -> list[model.Story]:
+        return [self._store.story(each) for each in list(ids)[:_MOST]]
+
+
+def _may_end(story: model.Story, user_id: str) -> bool:
+    return user_id in story.request.approvers or user_id == story.request.decided_by
+
+
+def used(story: model.Story) -> str:
+    """`used 11 of 30 min`, once it is over and known."""
+    if story.grant is None or words.state(story) not in _OVER or story.grant.activated_at is None:
+        return ""
+    found = summary.summarise(story)
+    if found.never_used:
+        return "never used"
+    if found.used is None or found.granted is None:
+        return ""
+    of = render.duration(story.request.duration)
+    spent = render.duration(found.used)
+    same = spent.rpartition(" ")[2] == of.rpartition(" ")[2] and " " not in spent.partition(" ")[2]
+    return f"used {spent.partition(' ')[0] if same else spent} of {of}"
