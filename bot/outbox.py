@@ -108,16 +108,21 @@ class Outbox:
                 _log.exception("outbox_look_failed")
 
     def _hand_out(self) -> None:
+        with self._lock:  # before the look: what it finds of these may be said by now
+            busy = frozenset(self._busy)
         for row in self._due():
+            if row.lane in busy or self._closing.is_set() or self._workers is None:
+                continue
             with self._lock:
-                if row.lane in self._busy or self._closing.is_set() or self._workers is None:
-                    continue
                 self._busy.add(row.lane)
-            try:
-                self._workers.submit(row.lane, functools.partial(self._carry, row))
-            except errors.Busy:
+            if not self._submit(row, self._workers):
                 self._release(row)
-                return
+
+    def _submit(self, row: store.OutboxRow, workers: work.Lane) -> bool:
+        try:
+            return workers.submit(str(row.id), functools.partial(self._carry, row))
+        except errors.Busy:  # stopping, or Slack is slow; the next look hands it out
+            return False
 
     def _carry(self, row: store.OutboxRow) -> None:
         try:
@@ -135,15 +140,22 @@ class Outbox:
         now = self._clock.now()
         free = []
         for row in self._store.outbox_due(now, _BATCH):
-            until = self._paused.get(destination(row))
-            if until is not None and until > now:
-                self._put_off(row, until, "waiting with others for the same place")
-            else:
+            if not self._waits(row, now):
                 free.append(row)
         return free
 
+    def _waits(self, row: store.OutboxRow, now: datetime) -> bool:
+        """Whether the place it is bound for asked us to wait; then it is put off until then."""
+        until = self._paused.get(destination(row))
+        if until is None or until <= now:
+            return False
+        self._put_off(row, until, "waiting with others for the same place")
+        return True
+
     def _deliver(self, row: store.OutboxRow) -> bool:
         """Try once; whether the row is settled."""
+        if self._waits(row, self._clock.now()):  # since it was taken up, another has been told so
+            return False
         try:
             story = self._store.story(row.request_id) if row.request_id else None
             message = self._poster.deliver(row, story)

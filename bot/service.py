@@ -27,9 +27,10 @@ class Service:
         engines: Mapping[str, engines_.Engine],
         catalog: Callable[[], catalogs.Catalog],
         directory: context.Directory,
-        poster: outbox.Poster,
+        poster: Callable[["Service"], outbox.Poster],
         clock: clocks.Clock,
     ) -> None:
+        """`poster` makes the one who posts; what posts and what is pressed are one edge."""
         self.lanes = work.Lanes()
         self.access = access.Access(
             store=store, catalog=catalog, directory=directory, clock=clock, wake=self.wake
@@ -42,7 +43,7 @@ class Service:
             clock=clock,
             wake=self.wake,
         )
-        self.outbox = outbox.Outbox(store=store, poster=poster, clock=clock)
+        self.outbox = outbox.Outbox(store=store, poster=poster(self), clock=clock)
         self.scheduler = scheduler.Scheduler(
             store=store,
             access=self.access,

@@ -162,7 +162,7 @@ class World:
             engines={"shop": self.shop, "wiki": self.wiki},  # type: ignore[dict-item]
             catalog=lambda: self.catalog,
             directory=self.directory,
-            poster=self.channel,
+            poster=lambda _service: self.channel,
             clock=self.clock,
         )
         self._services.append(made)

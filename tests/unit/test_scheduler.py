@@ -1,0 +1,216 @@
+"""The bell: what is due is noticed, whoever made it due."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot import clock as clocks
+from bot import errors, model, service, store
+from tests.fixtures_core import World, wait_for
+
+
+def status(world: World, request_id: str) -> str:
+    return world.grant(request_id).status.value
+
+
+def test_a_request_becomes_a_grant_and_ends_without_anybody_watching(
+    world: World, bot: service.Service
+) -> None:
+    bot.start()
+    request_id = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
+    wait_for(lambda: status(world, request_id) == "active")
+    world.advance(minutes=5)
+    wait_for(lambda: status(world, request_id) == "ended")
+    wait_for(lambda: "summary" in world.channel.kinds(request_id))
+    assert world.shop.engine.managed() == ()
+
+
+def test_what_another_process_commits_is_noticed(world: World, bot: service.Service) -> None:
+    bot.start()
+    request_id = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
+    wait_for(lambda: status(world, request_id) == "active")
+    world.quiet(bot)
+    other = store.open_store(world.url, world.clock)
+    with other.begin(store.Actor(kind="operator", id="root")) as tx:
+        tx.move_grant(
+            request_id,
+            model.GrantStatus.ACTIVE,
+            model.GrantStatus.REVOKING,
+            cause=model.EndCause.OPERATOR,
+            revoking_since=world.clock.now(),
+        )
+    other.close()
+    wait_for(lambda: status(world, request_id) == "revoked")
+
+
+def test_a_deadline_passed_while_down_is_honoured_at_the_start(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.live(bot)
+    world.advance(hours=3)
+    world.new_bot().start()
+    wait_for(lambda: status(world, request_id) == "ended")
+
+
+def test_a_start_takes_up_at_once_what_was_waiting_for_its_next_attempt(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.live(bot)
+    world.advance(minutes=30)
+    world.shop.down = True
+    bot.grants.begin_due()
+    for _ in range(9):
+        bot.grants.close(request_id)
+    world.shop.down = False
+    world.new_bot().start()
+    wait_for(lambda: status(world, request_id) == "ended")
+
+
+def test_a_dead_target_delays_no_other(world: World, bot: service.Service) -> None:
+    dead, alive = world.live(bot), world.live(bot, entitlement="read_pages")
+    gate = world.shop.gate["close"] = threading.Event()
+    bot.start()
+    world.advance(minutes=30)
+    wait_for(lambda: status(world, alive) == "ended")
+    assert status(world, dead) == "revoking"
+    gate.set()
+    wait_for(lambda: status(world, dead) == "ended")
+
+
+def test_all_doors_are_shut_before_anything_is_cleaned(world: World, bot: service.Service) -> None:
+    first, second = world.live(bot), world.live(bot, requester_id="U0DAN")
+    world.shop.calls.clear()
+    world.advance(minutes=30)
+    bot.scheduler.sweep()
+    wait_for(lambda: bot.lanes.wait_idle(1))
+    assert sorted(world.shop.calls) == ["close", "close"]
+    bot.scheduler.sweep()
+    wait_for(lambda: bot.lanes.wait_idle(1))
+    assert {status(world, first), status(world, second)} == {"ended"}
+
+
+def test_a_failing_part_of_the_sweep_keeps_no_other_from_being_done(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = world.live(bot)
+    world.advance(minutes=30)
+
+    def broken() -> int:
+        raise errors.StoreError
+
+    monkeypatch.setattr(bot.access, "lapse", broken)
+    bot.scheduler.sweep()
+    wait_for(lambda: world.grant(request_id).access_ended_at)
+
+
+def test_requests_lapse_by_the_bell(world: World, bot: service.Service) -> None:
+    bot.start()
+    request_id = bot.access.submit(world.draft()).request.id
+    world.advance(hours=1)
+    wait_for(lambda: world.store.request(request_id).status is model.RequestStatus.EXPIRED)
+
+
+def test_the_armed_deadline_rings_at_its_moment(tmp_path, monkeypatch) -> None:
+    world = World(tmp_path)
+    world.clock = clocks.SystemClock()  # type: ignore[assignment]
+    world.store.close()
+    world.store = store.open_store(world.url, world.clock)
+    world.shop.engine._clock = world.clock.now
+    bot = world.new_bot()
+    monkeypatch.setattr("bot.scheduler.SWEEP_EVERY", timedelta(seconds=60))
+    monkeypatch.setattr("bot.scheduler._SILENCE", 60)
+    bot.start()
+    request_id = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
+    wait_for(lambda: status(world, request_id) == "active")
+    grant = bot.grants.shorten(request_id, timedelta(seconds=0.7), "root")
+    wait_for(lambda: status(world, request_id) == "ended")
+    ended = world.grant(request_id).access_ended_at
+    assert ended is not None
+    assert timedelta(0) <= ended - grant.expires_at < timedelta(seconds=1)
+    world.close()
+
+
+def test_a_silent_bell_is_hung_again(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.scheduler._SILENCE", 0.3)
+    bot.start()
+    assert bot.scheduler._bell is not None
+    dead = bot.scheduler._bell
+    dead.remove_all_jobs()
+    wait_for(lambda: bot.scheduler._bell is not dead)
+    request_id = bot.access.submit(world.draft()).request.id
+    world.advance(hours=1)
+    wait_for(lambda: world.store.request(request_id).status is model.RequestStatus.EXPIRED)
+
+
+def test_a_heartbeat_is_kept_for_a_monitor(world: World, bot: service.Service) -> None:
+    bot.start()
+    wait_for(lambda: world.store.get("heartbeat"))
+    assert world.store.get("heartbeat") == world.clock.now().isoformat()
+
+
+def test_stopping_while_a_target_hangs_is_quick_and_loses_nothing(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    gate = world.shop.gate["create"] = threading.Event()
+    bot.start()
+    assert world.shop.entered["create"].wait(5)
+    begin = time.monotonic()
+    assert bot.stop(0.5) is False
+    assert time.monotonic() - begin < 3
+    gate.set()
+    after = world.new_bot()
+    after.start()
+    wait_for(lambda: status(world, request_id) == "active")
+    assert len(world.shop.engine.managed()) == 1
+
+
+def digests(world: World) -> list[str]:
+    return [row.data["day"] for row, _ in world.channel.said if row.kind == "digest"]
+
+
+def test_the_digest_is_said_once_a_local_day_also_after_a_restart_across_its_hour(
+    world: World, bot: service.Service
+) -> None:
+    bot.scheduler.sweep()
+    world.live(bot)
+    for hours in (10, 9.9):  # 23:00, then 08:54 in Berlin
+        world.advance(hours=hours)
+        bot.scheduler.sweep()
+        bot.outbox.pump()
+    assert digests(world) == []
+    world.advance(hours=3)
+    for _ in range(3):
+        after = world.new_bot()
+        after.scheduler.sweep()
+        after.outbox.pump()
+    assert digests(world) == ["2026-11-20"]
+
+
+def test_no_digest_when_nothing_happened(world: World, bot: service.Service) -> None:
+    bot.scheduler.sweep()
+    bot.outbox.pump()
+    assert digests(world) == []
+
+
+@pytest.mark.parametrize(
+    "day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)]
+)
+def test_the_digest_comes_on_the_days_the_clocks_change(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, day: datetime
+) -> None:
+    monkeypatch.setattr("tests.fixtures_core.NOON", day - timedelta(hours=12))
+    world = World(tmp_path)
+    bot = world.new_bot()
+    world.live(bot)
+    for _ in range(48):
+        world.advance(minutes=30)
+        bot.scheduler.sweep()
+        bot.outbox.pump()
+    assert digests(world) == [(day - timedelta(days=1)).date().isoformat()]
+    world.close()
