@@ -1,5 +1,6 @@
 """Column types that read back exactly what was written, on SQLite and PostgreSQL alike."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -59,7 +61,9 @@ class Span(TypeDecorator[timedelta]):
 
 
 class Words(TypeDecorator[str]):
-    """People's text. What no database can hold (NUL, half a surrogate pair) becomes U+FFFD."""
+    """Text, of people or of our own enums. What no database can hold (NUL, half a surrogate pair)
+    becomes U+FFFD; an enum's member becomes its value, which psycopg would store by name.
+    """
 
     impl = sa.Text
     cache_ok = True
@@ -85,9 +89,8 @@ class Several(TypeDecorator[tuple[str, ...]]):
 
 
 def clean(text: str) -> str:
-    """`text` with NUL and lone surrogates replaced by U+FFFD, otherwise untouched."""
-    whole = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in whole)
+    """`text` with NUL and lone surrogates replaced by U+FFFD, otherwise untouched; a plain `str`."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def one_of(members: type[StrEnum]) -> sa.Enum:

@@ -22,7 +22,7 @@ _rowid = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers 
 access_request = sa.Table(
     "access_request",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("id", Words, primary_key=True),
     sa.Column("status", one_of(model.RequestStatus), nullable=False),
     sa.Column("requester_id", Words, nullable=False),
     sa.Column("requester_name", Words, nullable=False),
@@ -33,8 +33,8 @@ access_request = sa.Table(
     sa.Column("entitlement", Words, nullable=False),
     sa.Column("tables", Several, nullable=False),
     sa.Column("scope", _json, nullable=False),
-    sa.Column("scope_hash", sa.Text, nullable=False),
-    sa.Column("catalog_version", sa.Text, nullable=False),
+    sa.Column("scope_hash", Words, nullable=False),
+    sa.Column("catalog_version", Words, nullable=False),
     sa.Column("duration_us", Span, key="duration", nullable=False),
     sa.Column("justification", Words, nullable=False),
     sa.Column("ticket", Words),
@@ -75,7 +75,7 @@ access_grant = sa.Table(
     sa.Column("status", one_of(model.GrantStatus), nullable=False),
     sa.Column("target", Words, nullable=False),
     sa.Column("requester_id", Words, nullable=False),
-    sa.Column("role_name", sa.Text, nullable=False, unique=True),
+    sa.Column("role_name", Words, nullable=False, unique=True),
     sa.Column("duration_us", Span, key="duration", nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment, nullable=False),
@@ -110,10 +110,10 @@ message = sa.Table(
     metadata,
     sa.Column("n", _rowid, primary_key=True),
     sa.Column("request_id", sa.ForeignKey("access_request.id"), nullable=False, index=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("channel_id", sa.Text, nullable=False),
-    sa.Column("ts", sa.Text, nullable=False),
-    sa.Column("thread_ts", sa.Text),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("channel_id", Words, nullable=False),
+    sa.Column("ts", Words, nullable=False),
+    sa.Column("thread_ts", Words),
     sa.UniqueConstraint("channel_id", "ts", name="message_place"),
 )
 
@@ -122,22 +122,22 @@ audit_event = sa.Table(
     metadata,
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("at", Moment, nullable=False),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("request_id", sa.Text, index=True),
-    sa.Column("body", sa.Text, nullable=False),  # the very text that was hashed
-    sa.Column("prev", sa.Text, nullable=False, unique=True),  # a chain never forks
-    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("type", Words, nullable=False),
+    sa.Column("request_id", Words, index=True),
+    sa.Column("body", Words, nullable=False),  # the very text that was hashed
+    sa.Column("prev", Words, nullable=False, unique=True),  # a chain never forks
+    sa.Column("hash", Words, nullable=False),
 )
 
 outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", _rowid, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("kind", Words, nullable=False),
     sa.Column("request_id", sa.ForeignKey("access_request.id")),
-    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("lane", Words, nullable=False),
     sa.Column("data", _json, nullable=False),
-    sa.Column("key", sa.Text, unique=True),
+    sa.Column("key", Words, unique=True),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("not_before", Moment),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -156,7 +156,7 @@ sa.Index(
 setting = sa.Table(
     "setting",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("key", Words, primary_key=True),
     sa.Column("value", Words, nullable=False),
 )
 

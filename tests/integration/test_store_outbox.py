@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from enum import StrEnum
 
 import pytest
 
@@ -93,6 +94,23 @@ def test_a_claimed_line_is_nobody_elses_until_the_lease_is_over(
     assert [row.id for row in state.outbox_claim(NOON + 10 * SECOND)] == [1]
     state.outbox_done(1)
     assert [row.id for row in state.outbox_claim(NOON)] == [2]
+
+
+class Kind(StrEnum):
+    CARD = "card"
+
+
+def test_words_of_an_enum_are_kept_by_value(state: stores.Store, request_id: str) -> None:
+    place = {"channel_id": "C0", "ts": "1.0"}
+    with state.begin(ANA) as tx:
+        tx.say(Kind.CARD, request_id, Kind.CARD, {"kind": Kind.CARD}, key=Kind.CARD)
+        tx.remember_message(model.MessageRef(request_id=request_id, kind=Kind.CARD, **place))
+        tx.record(Kind.CARD, request_id, {"kind": Kind.CARD})
+    (row,) = state.outbox_due(NOON)
+    assert (row.kind, row.lane, row.key, row.data) == ("card", "card", "card", {"kind": "card"})
+    assert state.story(request_id).message("card")
+    assert state.events()[-1].type == "card"
+    assert state.verify_chain().ok
 
 
 def test_lines_survive_a_restart(
