@@ -1,7 +1,7 @@
 """The markdown of Slack's `markdown` block as safe HTML: the part of CommonMark people write."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
@@ -25,32 +25,22 @@ def html(text: str) -> Markup:
     lines = text.split("\n")
     out: list[Markup] = []
     while lines:
-        out.append(next(_block(lines)))
+        if lines[0].strip():
+            out.append(_block(lines))
+        else:
+            lines.pop(0)
     return Markup("").join(out)
 
 
-def _block(lines: list[str]) -> Iterator[Markup]:
-    first = lines[0]
-    if first.startswith("```"):
-        yield _fence(lines)
-    if _RULE.fullmatch(first):
-        lines.pop(0)
-        yield Markup("<hr>")
-    if found := _HEADING.fullmatch(first):
-        lines.pop(0)
-        level = min(len(found[1]) + 2, 6)
-        yield Markup("<h{0}>{1}</h{0}>").format(level, inline(found[2]))
-    if found := _ITEM.fullmatch(first):
-        tag = "ol" if found[1] else "ul"
-        items = _take(lines, _ITEM.fullmatch)
-        drawn = Markup("").join(Markup("<li>{}</li>").format(inline(item[2])) for item in items)
-        yield Markup("<{0}>{1}</{0}>").format(tag, drawn)
-    if _QUOTE.fullmatch(first):
-        quoted = "\n".join(found[1] for found in _take(lines, _QUOTE.fullmatch))
-        yield Markup("<blockquote>{}</blockquote>").format(inline(quoted))
-    lines.pop(0)
-    words = [first, *_paragraph(lines)]
-    yield Markup("<p>{}</p>").format(inline("\n".join(words))) if first.strip() else Markup("")
+def _block(lines: list[str]) -> Markup:
+    """Takes the lines of one block away and draws it."""
+    for starts, draw in _KINDS:
+        if starts(lines[0]):
+            return draw(lines)
+    words = [lines.pop(0)]
+    while lines and lines[0].strip() and not any(starts(lines[0]) for starts, _ in _KINDS):
+        words.append(lines.pop(0))
+    return Markup("<p>{}</p>").format(inline("\n".join(words)))
 
 
 def _fence(lines: list[str]) -> Markup:
@@ -58,25 +48,49 @@ def _fence(lines: list[str]) -> Markup:
     inside: list[str] = []
     while lines and not lines[0].startswith("```"):
         inside.append(lines.pop(0))
-    if lines:
-        lines.pop(0)
+    del lines[:1]
     return Markup("<pre>{}</pre>").format("\n".join(inside))
 
 
-def _take(lines: list[str], match: Callable[[str], re.Match[str] | None]) -> list[re.Match[str]]:
+def _rule(lines: list[str]) -> Markup:
+    lines.pop(0)
+    return Markup("<hr>")
+
+
+def _heading(lines: list[str]) -> Markup:
+    (found,) = _take(lines[:1], _HEADING)
+    lines.pop(0)
+    return Markup("<h{0}>{1}</h{0}>").format(min(len(found[1]) + 2, 6), inline(found[2]))
+
+
+def _list(lines: list[str]) -> Markup:
+    items = _take(lines, _ITEM)
+    tag = "ol" if items[0][1] else "ul"
+    drawn = Markup("").join(Markup("<li>{}</li>").format(inline(item[2])) for item in items)
+    return Markup("<{0}>{1}</{0}>").format(tag, drawn)
+
+
+def _quote(lines: list[str]) -> Markup:
+    quoted = "\n".join(found[1] for found in _take(lines, _QUOTE))
+    return Markup("<blockquote>{}</blockquote>").format(inline(quoted))
+
+
+def _take(lines: list[str], pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """Takes the lines away that match, as far as they follow one another."""
     found: list[re.Match[str]] = []
-    while lines and (hit := match(lines[0])):
+    while lines and (hit := pattern.fullmatch(lines[0])):
         found.append(hit)
         lines.pop(0)
     return found
 
 
-def _paragraph(lines: list[str]) -> Iterator[str]:
-    starts = (_HEADING.fullmatch, _ITEM.fullmatch, _QUOTE.fullmatch, _RULE.fullmatch)
-    while lines and lines[0].strip() and not lines[0].startswith("```"):
-        if any(start(lines[0]) for start in starts):
-            return
-        yield lines.pop(0)
+_KINDS: tuple[tuple[Callable[[str], object], Callable[[list[str]], Markup]], ...] = (
+    (lambda line: line.startswith("```"), _fence),
+    (_RULE.fullmatch, _rule),
+    (_HEADING.fullmatch, _heading),
+    (_ITEM.fullmatch, _list),
+    (_QUOTE.fullmatch, _quote),
+)
 
 
 def inline(text: str) -> Markup:
@@ -92,7 +106,5 @@ def inline(text: str) -> Markup:
         last = match.end()
     pieces.append(str(escape(text[last:])))
     drawn = "".join(pieces)
-    for pattern, tag in _MARKS:
-        drawn = pattern.sub(rf"<{tag}>\1</{tag}>", drawn)
-    drawn = drawn.replace("\n", "<br>")
+    drawn = mrkdwn.emphasis(drawn, _MARKS).replace("\n", "<br>")
     return Markup(re.sub("\ue000(\\d+)\ue001", lambda m: str(held[int(m[1])]), drawn))  # noqa: S704 - escaped piece by piece above

@@ -7,7 +7,7 @@ the only entities.
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -47,6 +47,9 @@ EMOJI = {
     "x": "\u274c",
 }
 
+Marks = Sequence[tuple[re.Pattern[str], str]]
+"""What stands round emphasised words, group 1 being the words, and the tag they get."""
+
 _FENCE = re.compile(r"```(.+?)```", re.DOTALL)
 _TOKEN = re.compile(
     r"`(?P<code>[^`\n]+)`"
@@ -56,7 +59,7 @@ _TOKEN = re.compile(
 )
 _HELD = re.compile("\ue000([0-9]+)\ue001")
 _PRIVATE = re.compile("[\ue000\ue001]")
-_DATE = re.compile(r"!date\^(-?\d{1,11})\^([^|^]+)(?:\^([^|]+))?(?:\|(.*))?")
+_DATE = re.compile(r"!date\^(-?\d{1,14})\^([^|^]+)(?:\^([^|]+))?(?:\|(.*))?")
 _MARKS = [
     (re.compile(rf"(?<![\w{mark}]){mark}(?![\s{mark}])(.+?)(?<!\s){mark}(?![\w{mark}])"), tag)
     for mark, tag in ((r"\*", "strong"), ("_", "em"), ("~", "s"))
@@ -164,10 +167,19 @@ def inline(text: str, reader: Reader, *, verbatim: bool = False) -> Markup:
         last = match.end()
     pieces.append(str(escape(unescape(text[last:]))))
     drawn = "".join(pieces)
-    for pattern, tag in _MARKS:
-        drawn = pattern.sub(rf"<{tag}>\1</{tag}>", drawn)
-    drawn = drawn.replace("\n", "<br>")
+    drawn = emphasis(drawn, _MARKS).replace("\n", "<br>")
     return Markup(_HELD.sub(lambda match: str(held[int(match[1])]), drawn))  # noqa: S704 - escaped piece by piece above
+
+
+def emphasis(escaped: str, marks: Marks) -> str:
+    """Text that is escaped already, with the tags of `marks` put in and properly nested."""
+    done, at = "", 0
+    while hits := [(hit, tag) for mark, tag in marks if (hit := mark.search(escaped, at))]:
+        hit, tag = min(hits, key=lambda found: found[0].start())
+        inner = emphasis(hit[1], marks)
+        done += f"{escaped[at : hit.start()]}<{tag}>{inner}</{tag}>"
+        at = hit.end()
+    return done + escaped[at:]
 
 
 def _token(match: re.Match[str], reader: Reader) -> Markup:

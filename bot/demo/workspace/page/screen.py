@@ -185,7 +185,7 @@ class Screen:
         return Line(
             message=message,
             author=self._workspace.users.get(message.user),
-            body=self._body(tab, message),
+            body=self._body(tab, message, "thread" if in_thread else "place"),
             at=at,
             joined=not new_day and before is not None and _same_breath(before.message, message),
             new_day="" if in_thread else new_day,
@@ -199,8 +199,9 @@ class Screen:
         everything = self._workspace.messages(message.channel, message.ts, as_user=tab.user)
         return tuple(reply for reply in everything if reply.is_reply)
 
-    def _body(self, tab: visit.Visit, message: things.Message) -> Markup:
-        renderer = self.renderer(tab, f"{message.channel}/{message.ts}", values=message.values)
+    def _body(self, tab: visit.Visit, message: things.Message, region: str) -> Markup:
+        scope = f"{region}/{message.channel}/{message.ts}"
+        renderer = self.renderer(tab, scope, values=message.values)
         body = Markup("")
         if message.blocks:
             body += renderer.blocks(message.blocks)
@@ -279,7 +280,7 @@ class Screen:
 def _same_breath(before: things.Message, message: things.Message) -> bool:
     return (
         before.user == message.user
-        and before.user != people.BOT
+        and (before.user != people.BOT or before.is_reply)
         and not before.is_ephemeral
         and not message.is_ephemeral
         and message.at - before.at < SAME_BREATH

@@ -227,8 +227,8 @@ def _answering(act: Act) -> Callable[[Request], Any]:
         try:
             told = await request.json()
             return JSONResponse(await run_in_threadpool(act, told))
-        except (acts.TimedOut, acts.BadAnswer) as error:
-            return JSONResponse({"problem": str(error) or "The app did not answer."}, 502)
+        except (acts.TimedOut, acts.BadAnswer):
+            return JSONResponse({"problem": ""}, 502)  # the workspace told the person itself
         except acts.NotThere as error:
             return JSONResponse({"problem": str(error) or "That is no longer there."}, 404)
         except (KeyError, ValueError, TypeError) as error:

@@ -44,13 +44,14 @@ class Composer {
     );
     this.list.hidden = false;
     this.text.setAttribute("aria-expanded", "true");
-    this.point(this.list.firstElementChild);
+    this.point(typed.endsWith(" ") ? null : this.list.firstElementChild); // "/jit " and Enter is sent as it is
   }
 
   point(item) {
     for (const each of this.list.children) each.ariaSelected = String(each === item);
-    this.text.setAttribute("aria-activedescendant", item.id);
-    item.scrollIntoView({ block: "nearest" });
+    if (item) this.text.setAttribute("aria-activedescendant", item.id);
+    else this.text.removeAttribute("aria-activedescendant");
+    item?.scrollIntoView({ block: "nearest" });
   }
 
   get active() {
@@ -65,22 +66,21 @@ class Composer {
 
   take(item) {
     const [words] = item.dataset.text.split(/ (?=[A-Z[])/); // what stands in capitals is for the person to fill in
-    this.text.value = item.dataset.done && words !== "/jit" ? words : `${words} `;
+    this.text.value = item.dataset.done && words.includes(" ") ? words : `${words} `;
     drafts.set(this.text.id, this.text.value);
     this.text.focus();
     this.shut();
   }
 
   key(event) {
-    const { key, active } = { key: event.key, active: this.active };
-    if (active && (key === "ArrowDown" || key === "ArrowUp")) {
-      const next = key === "ArrowDown" ? active.nextElementSibling : active.previousElementSibling;
-      this.point(next ?? (key === "ArrowDown" ? this.list.firstElementChild : this.list.lastElementChild));
-    } else if (active && key === "Tab") this.take(active);
-    else if (active && key === "Escape") this.shut();
-    else if (key === "Enter" && !event.shiftKey && !event.isComposing) {
-      if (active && active.dataset.text !== this.text.value.trim()) this.take(active);
-      if (!active || this.active === null) if (!active || active.dataset.done) this.send();
+    const { active, list } = this;
+    if (event.key === "ArrowDown" && !list.hidden) this.point(active?.nextElementSibling ?? list.firstElementChild);
+    else if (event.key === "ArrowUp" && !list.hidden) this.point(active?.previousElementSibling ?? list.lastElementChild);
+    else if (event.key === "Tab" && active) this.take(active);
+    else if (event.key === "Escape" && !list.hidden) this.shut();
+    else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      if (active) this.take(active);
+      if (!active || active.dataset.done) this.send();
     } else return;
     event.preventDefault();
     event.stopPropagation();

@@ -30,6 +30,7 @@ export async function act(name, told = {}, { quiet = false } = {}) {
 
 /** Say something that goes away by itself. */
 export function toast(text) {
+  if (!text) return;
   const line = document.createElement("div");
   line.className = "toast";
   line.textContent = text;
