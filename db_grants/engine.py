@@ -20,6 +20,7 @@ from db_grants.spec import (
     ManagedRole,
     Removed,
     Scope,
+    Survey,
 )
 
 
@@ -76,6 +77,18 @@ class Engine(Protocol):
 
     def managed(self) -> tuple[FoundRole, ...]:
         """Every role on the server that carries our mark. Raises TargetUnavailable."""
+
+    def survey(self) -> Survey:
+        """Everything on the server that concerns us, to be compared with a record or with its clock.
+
+        Raises TargetUnavailable.
+        """
+
+    def carries(self, scope: Scope) -> str:
+        """The one lasting role that a managed role of `scope` is a member of. Pure.
+
+        Raises InvalidScope.
+        """
 
     def dispose(self) -> None:
         """Close whatever connections the engine keeps."""

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from db_grants import errors
+from db_grants import errors, naming
 from db_grants.spec import (
     Activity,
     Closed,
@@ -28,6 +29,7 @@ from db_grants.spec import (
     SessionSeen,
     Severity,
     Statement,
+    Survey,
 )
 
 
@@ -39,6 +41,11 @@ class _Role:
     spec: GrantSpec | None  # None: not ours
     password: str | None = None
     sessions: dict[int, Session] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> FoundRole:
+        """The role as a survey tells of it."""
+        return replace(self.found, sessions=len(self.sessions))
 
 
 def _utc_now() -> datetime:
@@ -63,6 +70,7 @@ class MemoryEngine:
             str, list[errors.DbGrantsError]
         ] = {}  # method → raised at its next calls
         self.calls: list[tuple[str, str]] = []  # (method, role or grant), in order
+        self.identifier, self.timeline, self.written = "memory", 1, 0  # see Survey
 
     def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
         """Only whether the scopes are prepared."""
@@ -107,6 +115,9 @@ class MemoryEngine:
                 grant_id=spec.grant_id,
                 expires_at=spec.expires_at,
                 can_login=True,
+                valid_until=spec.expires_at,
+                connection_limit=spec.connection_limit,
+                member_of=(self.carries(spec.scope),),
             )
             if known is None:
                 self._roles[spec.role_name] = _Role(found=found, spec=spec)
@@ -146,7 +157,7 @@ class MemoryEngine:
         self._begin("set_deadline", role.name)
         with self._lock:
             known = self._open(role)
-            known.found = replace(known.found, expires_at=expires_at)
+            known.found = replace(known.found, expires_at=expires_at, valid_until=expires_at)
 
     def close(self, role: ManagedRole) -> Closed:
         """See `db_grants.engine.Engine.close`."""
@@ -155,7 +166,9 @@ class MemoryEngine:
             known = self._of(role)
             cut: tuple[Session, ...] = ()
             if known is not None:
-                known.found = replace(known.found, can_login=False)
+                known.found = replace(
+                    known.found, can_login=False, valid_until=None, member_of=(), connection_limit=0
+                )
                 known.password = None
                 cut = tuple(known.sessions.values())
                 known.sessions.clear()
@@ -191,9 +204,30 @@ class MemoryEngine:
     def managed(self) -> tuple[FoundRole, ...]:
         """See `db_grants.engine.Engine.managed`."""
         self._begin("managed", "")
+        return self._survey().managed
+
+    def survey(self) -> Survey:
+        """See `db_grants.engine.Engine.survey`."""
+        self._begin("survey", "")
+        return self._survey()
+
+    def carries(self, scope: Scope) -> str:
+        """See `db_grants.engine.Engine.carries`."""
+        _check_scope(scope)
+        return naming.scope_role(scope.name, scope.database)
+
+    def _survey(self) -> Survey:
         with self._lock:
-            ours = [role.found for role in self._roles.values() if role.spec is not None]
-        return tuple(sorted(ours, key=lambda found: found.name))
+            roles = sorted(self._roles.values(), key=lambda role: role.found.name)
+            return Survey(
+                at=self._clock(),
+                identifier=self.identifier,
+                timeline=self.timeline,
+                written=self.written,
+                prepared=True,
+                managed=tuple(role.seen for role in roles if role.spec is not None),
+                lookalikes=tuple(role.seen for role in roles if role.spec is None),
+            )
 
     def dispose(self) -> None:
         """There is nothing to close."""
@@ -212,6 +246,16 @@ class MemoryEngine:
                 name=name, oid=next(self._numbers), grant_id=None, expires_at=None, can_login=True
             )
             self._roles[name] = _Role(found=found, spec=None)
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Change a role by hand, as a DBA may."""
+        with self._lock:
+            self._roles[name].found = replace(self._roles[name].found, **changes)
+
+    def forget(self, name: str) -> None:
+        """Let a role be gone, as after a restore from a backup."""
+        with self._lock:
+            del self._roles[name]
 
     def connect(self, role: str, password: str) -> Session | None:
         """Log in; None where a server would refuse."""

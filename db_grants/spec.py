@@ -75,8 +75,34 @@ class FoundRole:
     name: str
     oid: int
     grant_id: str | None
-    expires_at: datetime | None
+    expires_at: datetime | None  # as noted on it; without a note, its VALID UNTIL
     can_login: bool
+    valid_until: datetime | None = None  # none: never set, or infinite either way
+    connection_limit: int = -1  # the server's word for "no limit"
+    powers: tuple[str, ...] = ()  # attributes we never give: SUPERUSER, CREATEROLE, …
+    member_of: tuple[str, ...] = ()  # other than our mark
+    members: tuple[str, ...] = ()  # who may act as it, other than the bot
+    owned: int = 0  # objects, in all databases
+    privileges: int = 0  # given to it directly, on objects in all databases
+    sessions: int = 0
+
+    @property
+    def role(self) -> "ManagedRole":
+        """What to hand to an engine to have it ended."""
+        return ManagedRole(grant_id=self.grant_id or "", name=self.name, oid=self.oid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """All on a server that concerns us, at one moment of the server's own clock."""
+
+    at: datetime
+    identifier: str  # of the database cluster: another one means another server
+    timeline: int  # rises at a promotion and at a recovery from a backup
+    written: int  # bytes of write-ahead log since initdb: less than before means an older state
+    prepared: bool  # whether our mark exists at all
+    managed: tuple[FoundRole, ...]  # carrying our mark
+    lookalikes: tuple[FoundRole, ...]  # named like a managed role, without our mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

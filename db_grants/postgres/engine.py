@@ -10,6 +10,7 @@ from psycopg import sql
 from db_grants import errors
 from db_grants.postgres import (
     activity,
+    atoms,
     bootstrap,
     doctor,
     ending,
@@ -18,6 +19,7 @@ from db_grants.postgres import (
     links,
     plan,
     residue,
+    survey,
 )
 from db_grants.spec import (
     Activity,
@@ -29,6 +31,7 @@ from db_grants.spec import (
     ManagedRole,
     Removed,
     Scope,
+    Survey,
 )
 
 _TRIES = 5
@@ -177,8 +180,16 @@ class PostgresEngine:
 
     def managed(self) -> tuple[FoundRole, ...]:
         """See `db_grants.engine.Engine.managed`."""
+        return self.survey().managed
+
+    def survey(self) -> Survey:
+        """See `db_grants.engine.Engine.survey`."""
         with self._links.link() as link:
-            return inspect.managed(link)
+            return survey.of_server(link)
+
+    def carries(self, scope: Scope) -> str:
+        """See `db_grants.engine.Engine.carries`."""
+        return atoms.role_to_grant(scope)
 
     def dispose(self) -> None:
         """See `db_grants.engine.Engine.dispose`."""

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from db_grants import errors, naming
 from db_grants.postgres import atoms, links, queries
-from db_grants.spec import FoundRole, GrantSpec, ManagedRole
+from db_grants.spec import GrantSpec, ManagedRole
 
 INHERIT_OPTION = 160000  # server version from which GRANT … WITH INHERIT and SET exist
 LOGGING = "log_statement=all"
@@ -99,12 +99,6 @@ def role_of(rows: links.Rows) -> RoleState | None:
     return _role(rows[0]) if rows else None
 
 
-def managed(link: links.Link) -> tuple[FoundRole, ...]:
-    """Every marked role, with what its comment remembers."""
-    (rows,) = link.ask(queries.query("managed_roles", bookkeeping=naming.BOOKKEEPING))
-    return tuple(_found(row) for row in rows)
-
-
 def name_of(link: links.Link, role: ManagedRole) -> RoleState:
     """The role as it is now, keyed by OID. Raises RoleMissing, ForeignRole."""
     (rows,) = link.ask(role_query(role.name))
@@ -118,32 +112,6 @@ def name_of(link: links.Link, role: ManagedRole) -> RoleState:
 def marker(grant_id: str, expires_at: datetime) -> str:
     """What the role's comment says, so that a role can be ended without any other record."""
     return json.dumps({"grant": grant_id, "expires": expires_at.astimezone(UTC).isoformat()})
-
-
-def _found(row: dict[str, Any]) -> FoundRole:
-    remembered = _remembered(row["comment"])
-    return FoundRole(
-        name=row["name"],
-        oid=row["oid"],
-        grant_id=remembered.get("grant"),
-        expires_at=_time(remembered.get("expires")) or _utc(row["valid_until"]),
-        can_login=row["can_login"],
-    )
-
-
-def _remembered(comment: str | None) -> dict[str, str]:
-    try:
-        value = json.loads(comment or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        return _utc(datetime.fromisoformat(text)) if text else None
-    except (ValueError, TypeError):
-        return None
 
 
 def _utc(moment: datetime | None) -> datetime | None:

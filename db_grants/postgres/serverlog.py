@@ -46,6 +46,7 @@ class Seen:
     application: str = ""
     client: str | None = None
     last: Entry | None = None
+    began: bool = False  # got as far as being a session; an attempt to log in is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,26 +92,15 @@ def _told(
     sessions: dict[str, Seen] = {}
     entries: list[Entry] = []
     for record in records:
-        if _is_failed_login(record):
-            continue
         key = record["session_id"]
         session = sessions.setdefault(key, Seen(started_at=_started(key)))
         at = _moment(record["timestamp"], zone)
         _note(session, record, at)
         made = _statement(session, record, at)
         if made is not None:
-            session.last = made
+            session.last, session.began = made, True
             entries.append(made)
-    return tuple(sessions.values()), tuple(entries)
-
-
-def _is_failed_login(record: Mapping[str, str]) -> bool:
-    """Such a backend never was a session of the role."""
-    return record.get("error_severity") == "FATAL" and record.get("state_code", "")[:2] in {
-        "28",
-        "53",
-        "3D",
-    }
+    return tuple(session for session in sessions.values() if session.began), tuple(entries)
 
 
 def _note(session: Seen, record: Mapping[str, str], at: datetime) -> None:
@@ -118,6 +108,8 @@ def _note(session: Seen, record: Mapping[str, str], at: datetime) -> None:
     session.client = record.get("remote_host", "").rpartition(":")[0] or (
         record.get("remote_host") or session.client
     )
+    if record["message"].startswith("connection authorized:"):
+        session.began = True
     if record.get("error_severity") == "FATAL" or record["message"].startswith("disconnection:"):
         session.ended_at = at
 

@@ -1,0 +1,234 @@
+"""What every engine promises: the same tests on the memory engine and on real servers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from db_grants import errors, naming
+from db_grants.engine import Engine
+from db_grants.memory import MemoryEngine
+from db_grants.spec import Credential, Evidence, GrantSpec, Privilege, Scope, TableScope
+from tests.fixtures_postgres import SCOPES, Shop, drop_shop, make_shop
+
+
+@dataclass(kw_only=True)
+class World:
+    """An engine and what the outside may do to its server."""
+
+    engine: Engine
+    database: str
+    login: Callable[[Credential], bool]
+    add_foreign: Callable[[str], None]
+
+    def scope(self, name: str = "read_customer_data") -> Scope:
+        return Scope(name=name, database=self.database, tables=SCOPES[name])
+
+    def spec(self, grant_id: str = "c0ntract", **changes: Any) -> GrantSpec:
+        spec = GrantSpec(
+            grant_id=grant_id,
+            role_name=naming.managed_role(grant_id),
+            scope=self.scope(),
+            expires_at=datetime.now(UTC) + timedelta(minutes=30),
+        )
+        return replace(spec, **changes)
+
+
+def memory_world() -> World:
+    engine = MemoryEngine(scopes=[Scope(name=n, database="shop", tables=SCOPES[n]) for n in SCOPES])
+    return World(
+        engine=engine,
+        database="shop",
+        login=lambda given: engine.connect(given.role, given.password) is not None,
+        add_foreign=engine.add_foreign,
+    )
+
+
+def postgres_world(shop: Shop) -> World:
+    def login(given: Credential) -> bool:
+        url = shop.server.url(given.database, given.role, given.password)
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def add_foreign(name: str) -> None:
+        with shop.connect() as admin:
+            admin.execute(psycopg.sql.SQL("CREATE ROLE {}").format(psycopg.sql.Identifier(name)))
+
+    engine = shop.engine()
+    return World(engine=engine, database=shop.database, login=login, add_foreign=add_foreign)
+
+
+@pytest.fixture(params=["memory", "postgres_server", "installed_server"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "memory":
+        yield memory_world()
+        return
+    made = make_shop(request.getfixturevalue(request.param), "shop_contract")
+    yield postgres_world(made)
+    drop_shop(made)
+
+
+def test_a_created_role_has_no_password_yet(world: World) -> None:
+    role = world.engine.create(world.spec())
+    credential = Credential(
+        role=role.name,
+        password="",
+        host="127.0.0.1",
+        port=1,
+        database=world.database,
+        sslmode=None,
+        expires_at=datetime.now(UTC),
+    )
+    assert not world.login(credential)
+
+
+def test_a_revealed_credential_logs_in(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    assert world.login(world.engine.reveal(role, spec.expires_at, world.database))
+
+
+def test_revealing_again_makes_a_new_password_and_ends_the_old_one(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    first = world.engine.reveal(role, spec.expires_at, world.database)
+    second = world.engine.reveal(role, spec.expires_at, world.database)
+    assert first.password != second.password
+    assert not world.login(first)
+    assert world.login(second)
+
+
+def test_creating_again_gives_the_same_role(world: World) -> None:
+    spec = world.spec()
+    assert world.engine.create(spec) == world.engine.create(spec)
+
+
+def test_a_role_that_is_not_ours_is_refused(world: World) -> None:
+    spec = world.spec("foreign1")
+    world.add_foreign(spec.role_name)
+    with pytest.raises(errors.ForeignRole):
+        world.engine.create(spec)
+    with pytest.raises(errors.ForeignRole):
+        world.engine.find(spec.grant_id, spec.role_name)
+    assert world.engine.managed() == ()
+
+
+def test_a_scope_the_target_is_not_prepared_for_is_refused(world: World) -> None:
+    other = replace(world.scope(), name="never_bootstrapped", tables=SCOPES["write_orders"])
+    with pytest.raises(errors.NotPrepared):
+        world.engine.create(world.spec(scope=other))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        (),
+        (TableScope(schema="app", table="orders", privileges=frozenset()),),
+        (
+            TableScope(
+                schema="app", table="orders", columns=("id",), privileges=frozenset(Privilege)
+            ),
+        ),
+    ],
+    ids=["no table", "no privilege", "delete of columns"],
+)
+def test_a_scope_that_cannot_be_granted_safely_is_refused(
+    world: World, tables: tuple[TableScope, ...]
+) -> None:
+    with pytest.raises(errors.InvalidScope):
+        world.engine.create(world.spec(scope=replace(world.scope(), tables=tables)))
+
+
+def test_a_created_role_is_found_and_an_absent_one_is_not(world: World) -> None:
+    spec = world.spec()
+    assert world.engine.find(spec.grant_id, spec.role_name) is None
+    role = world.engine.create(spec)
+    assert world.engine.find(spec.grant_id, spec.role_name) == role
+
+
+def test_marked_roles_remember_their_grant_and_deadline(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    (found,) = world.engine.managed()
+    assert (found.name, found.oid, found.grant_id) == (role.name, role.oid, spec.grant_id)
+    assert found.expires_at == spec.expires_at
+    assert found.can_login
+
+
+def test_a_moved_deadline_is_remembered(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    sooner = spec.expires_at - timedelta(minutes=20)
+    world.engine.set_deadline(role, sooner)
+    (found,) = world.engine.managed()
+    assert found.expires_at == sooner
+
+
+def test_past_its_deadline_a_role_cannot_log_in_even_if_nobody_ends_it(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    credential = world.engine.reveal(role, spec.expires_at, world.database)
+    world.engine.set_deadline(role, datetime.now(UTC) - timedelta(seconds=1))
+    assert not world.login(credential)
+
+
+def test_a_closed_role_cannot_log_in_and_gets_no_new_password(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    credential = world.engine.reveal(role, spec.expires_at, world.database)
+    world.engine.close(role)
+    assert not world.login(credential)
+    with pytest.raises(errors.RoleMissing):
+        world.engine.reveal(role, spec.expires_at, world.database)
+    with pytest.raises(errors.RoleMissing):
+        world.engine.set_deadline(role, spec.expires_at)
+    (found,) = world.engine.managed()
+    assert not found.can_login
+
+
+def test_closing_and_removing_twice_is_the_same_as_once(world: World) -> None:
+    role = world.engine.create(world.spec())
+    world.engine.close(role)
+    assert world.engine.close(role).sessions_cut == ()
+    assert world.engine.remove(role).clean
+    assert world.engine.close(role).sessions_cut == ()
+    assert world.engine.remove(role).clean
+    assert world.engine.managed() == ()
+
+
+def test_a_removed_role_is_missing(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    world.engine.close(role)
+    world.engine.remove(role)
+    assert world.engine.find(spec.grant_id, spec.role_name) is None
+    with pytest.raises(errors.RoleMissing):
+        world.engine.reveal(role, spec.expires_at, world.database)
+
+
+def test_the_plan_names_the_role_and_what_it_allows(world: World) -> None:
+    lines = world.engine.describe(world.spec())
+    assert any("jit_c0ntract" in line for line in lines)
+    assert any("app.customers" in line and "app.orders" in line for line in lines)
+    assert world.engine.managed() == ()
+
+
+def test_an_unused_grant_has_no_activity_and_says_from_what_it_knows(world: World) -> None:
+    role = world.engine.create(world.spec("unused01"))
+    activity = world.engine.activity(role, datetime.now(UTC) - timedelta(minutes=1))
+    assert activity.evidence is Evidence.STATEMENT_LOG
+    assert activity.statements == ()
+    assert activity.sessions == ()
+
+
+def test_no_text_of_a_credential_shows_its_password(world: World) -> None:
+    spec = world.spec()
+    credential = world.engine.reveal(world.engine.create(spec), spec.expires_at, world.database)
+    assert credential.password not in repr(credential)
+    assert credential.password not in str(credential)
