@@ -138,11 +138,8 @@ class Outbox:
     def _due(self) -> list[store.OutboxRow]:
         """Rows that may go now. Those bound for where we must wait are put off."""
         now = self._clock.now()
-        free = []
-        for row in self._store.outbox_due(now, _BATCH):
-            if not self._waits(row, now):
-                free.append(row)
-        return free
+        due = self._store.outbox_due(now, _BATCH)
+        return [row for row in due if not self._waits(row, now)]
 
     def _waits(self, row: store.OutboxRow, now: datetime) -> bool:
         """Whether the place it is bound for asked us to wait; then it is put off until then."""
