@@ -44,13 +44,15 @@ class _Connection(connections.Connection):
 
     def run_until_completion(self, state: connections.ConnectionState) -> None:
         """Read until `state` says stop or the socket is gone."""
-        received = frames.Frames()
+        received, begun = frames.Frames(), False
         while not state.terminated and (sock := self.sock) is not None:
             data = self._read(sock)
             if data is None:
                 continue
-            for frame in received.feed(data):
+            fresh = data if begun else data.removeprefix(b"\n")  # the SDK's handshake leaves one
+            for frame in received.feed(fresh):
                 self._take(frame)
+            begun = begun or bool(fresh)
             if not data:
                 self._lost()
         state.terminated = True
