@@ -21,6 +21,7 @@ KEYS = {  # every key of ours, and what it means; `.env.example` tells them in f
     "JIT_CATALOG": "the catalog file",
     "JIT_AUDIT_KEY": "the key that seals the audit chain",
     "JIT_LOG": "how much is logged, and how",
+    "JIT_SWEEP_URL": "the server that `jit sweep` looks at",
     "JIT_PG_BIN": "PostgreSQL programs for `jit demo`",
 }
 LEVELS = ("debug", "info", "warning", "error")

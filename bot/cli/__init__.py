@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bot import errors
+from bot import errors, logs
 from bot.cli import desk
 
 OK, FINDINGS, OPERATOR, NOT_FOUND, BUG = 0, 1, 2, 3, 70
@@ -28,12 +28,14 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "show": "records:show",
     "revoke": "ending:revoke",
     "shorten": "ending:shorten",
+    "sweep": "sweep:sweep",
 }
 _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 
 
 def main() -> None:
     """The entry point of the `jit` script."""
+    logs.configure("warning", as_json=False)  # standard output is for answers
     sys.exit(run(sys.argv[1:]))
 
 

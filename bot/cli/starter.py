@@ -62,6 +62,9 @@ SHOP_DATABASE_URL=postgresql://jit_bot:your-password@db.example.com:5432/shop?ss
 # How much is logged: debug, info, warning or error; with ",json" after it for machines. Default: info
 # JIT_LOG=info,json
 
+# For `jit sweep` alone: the URL of the server it looks at, as the bot's role.
+# JIT_SWEEP_URL=postgresql://jit_bot:your-password@db.example.com:5432/shop?sslmode=verify-full
+
 # For `jit demo` alone: the folder of PostgreSQL's programs (initdb, pg_ctl), version 15 or newer,
 # or `installed` to look for them. Default: the PostgreSQL that comes with the demo.
 # JIT_PG_BIN=/usr/lib/postgresql/17/bin
