@@ -71,6 +71,7 @@ class MemoryEngine:
         ] = {}  # method → raised at its next calls
         self.calls: list[tuple[str, str]] = []  # (method, role or grant), in order
         self.identifier, self.timeline, self.written = "memory", 1, 0  # see Survey
+        self.prepared = True
 
     def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
         """Only whether the scopes are prepared."""
@@ -224,7 +225,7 @@ class MemoryEngine:
                 identifier=self.identifier,
                 timeline=self.timeline,
                 written=self.written,
-                prepared=True,
+                prepared=self.prepared,
                 managed=tuple(role.seen for role in roles if role.spec is not None),
                 lookalikes=tuple(role.seen for role in roles if role.spec is None),
             )

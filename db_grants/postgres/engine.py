@@ -100,12 +100,14 @@ class PostgresEngine:
         return self._create(spec)
 
     def _create(self, spec: GrantSpec) -> ManagedRole:
-        """Inspect, plan, apply, verify, commit: three round trips."""
+        """Inspect, plan, apply, verify, commit: three round trips, four for a narrowed scope."""
         with self._links.link() as link:
-            steps = plan.create(spec, inspect.for_grant(link, spec))
-            results = link.ask(
-                sql.SQL("BEGIN"), *(step.sql for step in steps), inspect.role_query(spec.role_name)
-            )
+            opened = plan.opening(spec)
+            if opened:
+                link.ask(*opened)
+            steps = [step.sql for step in plan.create(spec, inspect.for_grant(link, spec))]
+            begin = [] if opened else [sql.SQL("BEGIN")]
+            results = link.ask(*begin, *steps, inspect.role_query(spec.role_name))
             found = inspect.role_of(results[-1])
             lacking = plan.wrong(spec, found)
             if found is None or lacking:
