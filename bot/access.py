@@ -205,6 +205,8 @@ class Access:
     def _record(self, request: model.AccessRequest) -> None:
         actor = store.Actor(kind="user", id=request.requester_id, name=request.requester_name)
         with self._store.begin(actor) as tx:
+            if request.dedupe_key and tx.find_request_by_dedupe(request.dedupe_key):
+                raise errors.Conflict("This delivery has already become a request.")
             _check_limits(request, tx.requests(requester_id=request.requester_id, status=_PENDING))
             outcome.ask(tx, request)
 
