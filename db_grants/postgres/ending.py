@@ -84,9 +84,7 @@ def _look(link: links.Link, role: ManagedRole) -> tuple[set[int], list[Session],
             queries.query("cut_sessions", oid=role.oid),
             queries.query("known_backends"),
         )
-    except (
-        errors.NotPrepared
-    ) as error:  # the role is gone, and with it the right to cut its sessions
+    except errors.NotPrepared as error:  # with the role goes the right to cut its sessions
         raise errors.StillAlive(
             f"A session of {role.name} outlived its role; a superuser must cut it: {error}"
         ) from None
@@ -198,8 +196,7 @@ class Removal:
 
     def _drop_unused_subsets(self) -> None:
         """Roles of narrowed scopes that no grant uses any more. A concurrent grant keeps its own."""
-        lock = sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(plan.SUBSET_LOCK))
-        self._link.ask(sql.SQL("BEGIN"), lock)
+        self._link.ask(sql.SQL("BEGIN"), plan.subset_lock())
         (rows,) = self._link.ask(_state_of(self._role))
         names = map(sql.Identifier, rows[0]["unused_subsets"])
         self._link.tell(

@@ -14,7 +14,7 @@ from db_grants.postgres import atoms, inspect
 from db_grants.spec import GrantSpec, ManagedRole
 from db_grants.statement import Statement
 
-SUBSET_LOCK = 7146201  # advisory lock: making a subset role against dropping it
+_SUBSET_LOCK = 7146201  # any number nobody else is likely to use for an advisory lock
 
 
 def create(spec: GrantSpec, state: inspect.TargetState) -> tuple[Statement, ...]:
@@ -22,15 +22,23 @@ def create(spec: GrantSpec, state: inspect.TargetState) -> tuple[Statement, ...]
     return (*_subset(spec, state), *_role(spec, state))
 
 
+def opening(spec: GrantSpec) -> tuple[sql.Composable, ...]:
+    """How the transaction of a creation begins. A narrowed scope's role must not be dropped, as
+    unused, between the look at it and its use.
+    """
+    if spec.scope.narrowed:
+        return (sql.SQL("BEGIN"), subset_lock())
+    return ()
+
+
+def subset_lock() -> sql.Composable:
+    """Held by whoever makes, uses or drops a narrowed scope's role, to the end of the transaction."""
+    return sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(_SUBSET_LOCK))
+
+
 def _subset(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
     """A narrowed scope has a role of its own, shared by all grants narrowed alike."""
-    if not spec.scope.narrowed:
-        return
-    yield Statement(
-        description="Keep others from dropping the narrowed role meanwhile",
-        sql=sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(SUBSET_LOCK)),
-    )
-    if state.granted_exists:
+    if not spec.scope.narrowed or state.granted_exists:
         return
     name = atoms.role_to_grant(spec.scope)
     yield Statement(
