@@ -35,7 +35,7 @@ _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 
 def main() -> None:
     """The entry point of the `jit` script."""
-    logs.configure("warning", as_json=False)  # standard output is for answers
+    logs.configure("error", as_json=False)  # standard output is for answers
     sys.exit(run(sys.argv[1:]))
 
 
