@@ -13,7 +13,8 @@ from bot import cli
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # unbuffered: a thread inside a buffered read cannot be left at exit
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
