@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q install -c constra
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types architecture tour clean
+.PHONY: help demo test test-matrix check format lint types architecture tour clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,6 +16,9 @@ demo: $(VENV)/.demo ## Try it: a Slack-like workspace, a PostgreSQL and the bot,
 
 test: $(VENV)/.dev ## Run every test
 	@$(BIN)/pytest $(ARGS)
+
+test-matrix: $(VENV)/.dev ## Run what acts on PostgreSQL on 15, 16, 17 and 18, one after the other
+	@$(BIN)/python tests/matrix.py $(ARGS)
 
 check: format lint types architecture test ## What CI runs: format, lint, types, architecture, docs, tests
 

@@ -60,6 +60,16 @@ class Shop:
         return psycopg.connect(self.admin_url, autocommit=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what acts on the default server as `target`: `make test-matrix` runs it on every version."""
+    for item in items:
+        asked = {*getattr(item, "fixturenames", ())}
+        if (call := getattr(item, "callspec", None)) is not None:
+            asked |= {value for value in call.params.values() if isinstance(value, str)}
+        if asked & {"postgres_server", "shop", "shop_server"} and "installed_server" not in asked:
+            item.add_marker("target")
+
+
 @pytest.fixture(scope="session")
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the servers of this test run keep their data."""
