@@ -104,6 +104,11 @@ def unescape(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
+def escape_typed(text: str) -> str:
+    """What a person typed as Slack keeps it: only formatting, no `<…>` of their own making."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def plain(text: str, *, emoji: bool = True) -> Markup:
     """A plain_text string: nothing in it is formatting save line breaks and emoji names."""
     lines = text.split("\n")

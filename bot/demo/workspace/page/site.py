@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.demo.workspace import acts, bench, blockkit, trouble
+from bot.demo.workspace import acts, bench, blockkit, mrkdwn, trouble
 from bot.demo.workspace.page import guard, manifest, screen, visit
 
 STATIC = Path(__file__).parent / "static"
@@ -128,7 +128,7 @@ class Site:
         if text.startswith("/") and not thread:
             self.workspace.slash(user, place, text)
         elif text:
-            self.workspace.say(user, place, text, thread)
+            self.workspace.say(user, place, mrkdwn.escape_typed(text), thread)
         return {}
 
     def _press(self, told: Told) -> Told:
@@ -228,7 +228,7 @@ def _answering(act: Act) -> Callable[[Request], Any]:
             told = await request.json()
             return JSONResponse(await run_in_threadpool(act, told))
         except (acts.TimedOut, acts.BadAnswer):
-            return JSONResponse({"problem": ""}, 502)  # the workspace told the person itself
+            return JSONResponse({"failed": True})  # the workspace told the person itself
         except acts.NotThere as error:
             return JSONResponse({"problem": str(error) or "That is no longer there."}, 404)
         except (KeyError, ValueError, TypeError) as error:

@@ -1,5 +1,5 @@
 // Blocks that act: buttons, menus, selects with type-ahead, fields, and modals.
-import { act, toast } from "./live.js";
+import { act } from "./live.js";
 
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const unsent = new Set(); // fields of a modal that changed and were not told yet
@@ -262,7 +262,8 @@ class Combo {
       this.chosen = [];
       changed(this.box);
     }
-    this.tell();
+    if (this.multi) this.input.value = "";
+    else this.tell();
   }
 }
 
@@ -343,4 +344,3 @@ document.addEventListener("woven", () => {
   const wanted = dialog.querySelector("[data-autofocus]") ?? dialog.querySelector(".modal-body").querySelector(plainFields);
   wanted?.focus();
 });
-export { toast };

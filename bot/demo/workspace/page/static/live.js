@@ -20,7 +20,7 @@ export async function act(name, told = {}, { quiet = false } = {}) {
       body: JSON.stringify({ as: me(), ...told }),
     });
     const said = await answer.json();
-    if (answer.ok) return said;
+    if (answer.ok) return said.failed ? null : said;
     if (!quiet) toast(said.problem);
   } catch {
     if (!quiet) toast("The workspace does not answer. Is it still running?");
@@ -30,7 +30,6 @@ export async function act(name, told = {}, { quiet = false } = {}) {
 
 /** Say something that goes away by itself. */
 export function toast(text) {
-  if (!text) return;
   const line = document.createElement("div");
   line.className = "toast";
   line.textContent = text;

@@ -1,0 +1,419 @@
+"""The page as a person uses it: by keyboard where that is possible, never by reaching inside."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import WAITING, Slack, Tab
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = '</textarea><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>\'"'
+
+
+def composer(page: Page):
+    return page.get_by_label("Message #db-access")
+
+
+def ask(page: Page) -> None:
+    """Open the modal by typing the command."""
+    composer(page).press_sequentially("/jit")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_a_first_visit_is_ana_in_db_access_about_to_type(tab: Tab) -> None:
+    page = tab()
+    expect(page.get_by_role("heading", name="#db-access", level=1)).to_be_visible()
+    expect(page.locator("#who")).to_contain_text("You are Ana")
+    expect(composer(page)).to_be_focused()
+    expect(page.get_by_text("Type /jit and press Enter")).to_have_count(1)
+
+
+def test_the_composer_completes_commands_by_keyboard(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    page.keyboard.type("/jit m")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(composer(page)).to_have_value("/jit mine")
+    page.keyboard.press("Enter")
+    slack.heard("command", "mine")
+    page.keyboard.type("/jit")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("/jit help")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0)
+    expect(composer(page)).to_have_value("/jit")
+
+
+def test_a_command_can_be_sent_as_typed_with_anything_after_it(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    page.keyboard.type("/jit read_customer_data 30m INC-1 why")
+    page.keyboard.press("Enter")
+    slack.heard("command", "read_customer_data 30m INC-1 why")
+
+
+def test_other_text_becomes_a_message(tab: Tab) -> None:
+    page = tab()
+    page.keyboard.type("good morning")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log")).to_contain_text("good morning")
+    expect(composer(page)).to_have_value("")
+
+
+def test_asking_for_access_needs_no_mouse(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    ask(page)
+    expect(page.get_by_role("combobox", name="Target")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Target")).to_have_value("lake")
+    expect(page.get_by_role("dialog")).to_contain_text("Needs 1 of Bo, Cleo.")
+    page.keyboard.press("Tab")
+    page.keyboard.type("read")
+    expect(page.get_by_role("option")).to_have_count(1)
+    expect(page.get_by_role("option")).to_contain_text("Customers without secrets")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("What")).to_have_value("read_customer_data")
+    page.keyboard.press("Tab")
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("export stuck")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Write the ticket first.")).to_be_visible()
+    expect(page.get_by_label("Why")).to_be_focused()
+    expect(page.get_by_label("Why")).to_have_attribute("aria-invalid", "true")
+    page.keyboard.press("Home")
+    page.keyboard.type("INC-7: ")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(composer(page)).to_be_focused()
+    (asked,) = [one for one in slack.told if one[0] == "asked"]
+    assert asked[1] == "r"
+    assert asked[3] == "INC-7: export stuck"
+
+
+def test_an_empty_required_field_is_named_beside_the_field(tab: Tab) -> None:
+    page = tab()
+    ask(page)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Please complete this required field.")
+    expect(page.get_by_label("Target")).to_be_focused()
+
+
+def test_an_update_of_the_modal_keeps_what_was_typed(tab: Tab) -> None:
+    page = tab()
+    ask(page)
+    page.get_by_label("Why").fill("half a sent")
+    page.get_by_label("Target").click()
+    page.get_by_role("option", name="shop").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Needs 1 of Bo, Cleo.")
+    expect(page.get_by_label("Why")).to_have_value("half a sent")
+    expect(page.get_by_label("Target")).to_have_value("shop")
+
+
+def test_several_can_be_chosen_and_taken_back(tab: Tab) -> None:
+    page = tab()
+    ask(page)
+    tables = page.get_by_role("combobox", name="Only these tables")
+    for name in ("orders", "payments"):
+        tables.click()
+        page.get_by_role("option", name=name).click()
+    expect(page.locator(".chip")).to_have_count(2)
+    page.get_by_role("button", name="Remove orders").click()
+    expect(page.locator(".chip")).to_have_text(re.compile("payments"))
+
+
+def test_escape_closes_first_the_list_and_then_the_modal(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    ask(page)
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option", name="shop")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    slack.heard("closed")
+    expect(composer(page)).to_be_focused()
+
+
+def test_focus_stays_within_the_modal(tab: Tab) -> None:
+    page = tab()
+    ask(page)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        inside = (
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
+        assert page.evaluate(inside)
+
+
+def test_modals_stack_and_go_back(tab: Tab, slack: Slack) -> None:
+    slack.post("card", blocks=WAITING)
+    page = tab("U0BO")
+    page.get_by_role("button", name="Details").click()
+    page.get_by_role("button", name="Deeper").click()
+    expect(page.get_by_role("heading", name="Deeper")).to_be_visible()
+    page.get_by_role("button", name="Back").click()
+    expect(page.get_by_role("heading", name="Details")).to_be_visible()
+
+
+def test_the_shortcut_menu_opens_the_modal(tab: Tab) -> None:
+    page = tab()
+    page.get_by_role("button", name="Shortcuts").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Ask for access")
+
+
+def test_home_is_drawn_and_its_buttons_work(tab: Tab) -> None:
+    page = tab()
+    page.get_by_role("link", name="Home of JIT access").click()
+    expect(page.get_by_role("heading", name="My access now")).to_be_visible()
+    page.get_by_role("button", name="Details").click()
+    expect(page.get_by_role("dialog")).to_contain_text("postgresql://")
+
+
+def test_a_private_answer_is_seen_by_one_person_and_says_so(tab: Tab, slack: Slack) -> None:
+    slack.post("card", blocks=WAITING)
+    ana, bo = tab("U0ANA"), tab("U0BO")
+    ana.get_by_role("button", name="Approve 30 min").click()
+    private = ana.get_by_role("listitem").filter(has_text="Someone else has to decide.")
+    expect(private).to_contain_text("Only visible to you")
+    expect(bo.get_by_text("Someone else has to decide.")).to_have_count(0)
+
+
+def test_a_card_changes_in_place_for_everybody_and_keeps_a_draft(tab: Tab, slack: Slack) -> None:
+    slack.post("card", blocks=WAITING)
+    ana, bo = tab("U0ANA"), tab("U0BO")
+    composer(ana).fill("half a tho")
+    bo.get_by_role("button", name="Approve 30 min").focus()
+    bo.keyboard.press("Enter")
+    message = ana.get_by_role("listitem").filter(has_text="Ana Lima asks to read data")
+    expect(message).to_contain_text("Active, by Bo")
+    expect(message).to_contain_text("(edited)")
+    expect(ana.get_by_role("button", name="Approve 30 min")).to_have_count(0)
+    expect(composer(ana)).to_have_value("half a tho")
+    expect(composer(ana)).to_be_focused()
+    assert bo.evaluate("document.activeElement !== document.body")
+
+
+def test_a_thread_opens_beside_and_grows_while_one_looks(tab: Tab, slack: Slack) -> None:
+    ts = slack.post("card", blocks=WAITING)
+    slack.post("Asked, 3 people may decide", thread_ts=ts)
+    ana, bo = tab("U0ANA"), tab("U0BO")
+    ana.get_by_role("link", name="1 reply").click()
+    thread = ana.get_by_role("complementary", name="Thread")
+    expect(thread).to_contain_text("Asked, 3 people may decide")
+    expect(thread.get_by_role("combobox", name="Reply in thread")).to_be_focused()
+    ana.keyboard.type("I am loo")
+    bo.get_by_role("button", name="Approve 30 min").click()
+    expect(thread).to_contain_text("Approved by Bo")
+    expect(ana.get_by_role("link", name="2 replies")).to_be_visible()
+    ana.keyboard.type("king")
+    ana.keyboard.press("Enter")
+    expect(thread.get_by_role("log")).to_contain_text("I am looking")
+    ana.keyboard.press("Escape")
+    expect(thread).to_be_hidden()
+    ana.go_back()
+    expect(thread).to_contain_text("Approved by Bo")
+
+
+def test_a_button_that_asks_again_can_be_thought_better_of(tab: Tab, slack: Slack) -> None:
+    slack.post("card", blocks=WAITING)
+    page = tab("U0BO")
+    revoke = page.get_by_role("button", name="Revoke")
+    revoke.click()
+    expect(page.get_by_role("dialog")).to_contain_text("Sessions are cut.")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert ("revoked",) not in slack.told
+    revoke.click()
+    page.get_by_role("button", name="End it").click()
+    slack.heard("revoked")
+
+
+def test_one_can_become_somebody_else(tab: Tab) -> None:
+    page = tab()
+    page.locator("#who summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name=re.compile("^BC|Bo Chen")).first.click()
+    expect(page.locator("#who")).to_contain_text("You are Bo")
+    assert "as=U0BO" in page.url
+
+
+def test_a_new_message_elsewhere_is_marked_until_it_is_read(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    slack.client.chat_postMessage(channel="U0ANA", text="It is yours.")
+    unread = page.get_by_role("link", name="JIT access unread")
+    expect(unread).to_be_visible()
+    unread.click()
+    expect(page.get_by_role("log")).to_contain_text("It is yours.")
+    expect(page.get_by_role("link", name="JIT access unread")).to_have_count(0)
+
+
+def test_a_bot_that_is_away_is_told_and_the_command_is_not_lost(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    slack.workspace.trouble.close_sockets()
+    slack.workspace.wait_for(lambda: slack.workspace.connected == 0)
+    page.keyboard.type("/jit mine")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log")).to_contain_text("/jit failed with the error")
+    expect(composer(page)).to_have_value("/jit mine")
+
+
+def test_nothing_anybody_writes_is_run(tab: Tab, slack: Slack) -> None:
+    blocks = [
+        {"type": "section", "text": {"type": "plain_text", "text": HOSTILE}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": HOSTILE}},
+        {
+            "type": "actions",
+            "elements": [
+                {
+                    "type": "static_select",
+                    "action_id": "hostile",
+                    "placeholder": {"type": "plain_text", "text": HOSTILE},
+                    "options": [
+                        {"text": {"type": "plain_text", "text": HOSTILE[:70]}, "value": "v"}
+                    ],
+                }
+            ],
+        },
+    ]
+    slack.post(HOSTILE, blocks=blocks)
+    page = tab()
+    composer(page).fill(HOSTILE)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("<script>window.pwned=1</script>").nth(1)).to_be_visible()
+    page.locator("[data-combo] input").click()
+    expect(page.get_by_role("option")).to_contain_text("onerror")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img").count() == 0
+
+
+def test_the_sql_pane_is_given_the_address_and_shows_what_the_server_says(
+    tab: Tab, slack: Slack
+) -> None:
+    slack.post("card", blocks=WAITING)
+    page = tab()
+    page.get_by_role("button", name="Details").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Connect to")).to_have_value("postgresql://jit_x:pw@127.0.0.1:1/shop")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.get_by_text("Connected to shop as jit_x")).to_be_visible()
+    statement = page.get_by_label("Statement")
+    statement.fill("select * from app.customers")
+    statement.press("Control+Enter")
+    result = page.get_by_role("region", name="Result")
+    expect(result.get_by_role("cell", name="<b>Mara</b>")).to_be_visible()
+    expect(result.get_by_role("cell", name="null")).to_be_visible()
+    statement.fill("select secret")
+    statement.press("Control+Enter")
+    expect(result).to_contain_text("permission denied for table secrets")
+    slack.desk.cut = True
+    statement.press("Control+Enter")
+    expect(page.locator("#sql-state")).to_have_class(re.compile("cut"))
+    assert ("connect", "U0ANA", "postgresql://jit_x:pw@127.0.0.1:1/shop") in slack.desk.asked
+
+
+def test_clock_and_trouble_act_and_show_their_state(tab: Tab, slack: Slack) -> None:
+    page = tab()
+    expect(page.locator(".countdown")).to_have_text(re.compile(r"\d+:\d\d:\d\d left"))
+    page.get_by_role("button", name="One minute left").click()
+    expect(page.get_by_text("7k2m ends in 60 s")).to_be_visible()
+    for name in ("Slack down", "Rate limit", "Target down", "Bot killed"):
+        switch = page.get_by_role("switch", name=name)
+        expect(switch).not_to_be_checked()
+        switch.click()
+        expect(switch).to_be_checked()
+        switch.click()
+        expect(switch).not_to_be_checked()
+    assert ("clock", "7k2m", 60) in slack.desk.asked
+
+
+def test_the_wire_shows_what_passed_and_can_be_opened_and_filtered(tab: Tab, slack: Slack) -> None:
+    slack.post("on the wire")
+    page = tab()
+    wire = page.get_by_role("region", name="Wire")
+    wire.get_by_role("button", name="chat.postMessage").first.click()
+    expect(wire.locator("pre")).to_contain_text('"ts"')
+    page.get_by_label("Filter the wire").fill("auth.test reply")
+    expect(wire.get_by_role("button", name="chat.postMessage").first).to_be_hidden()
+    expect(wire.get_by_role("button", name="auth.test").first).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [900, 1280, 1800])
+def test_nothing_is_cut_off_sideways(tab: Tab, slack: Slack, width: int) -> None:
+    ts = slack.post("card", blocks=WAITING)
+    slack.post("a reply", thread_ts=ts)
+    page = tab(width=width, thread=ts)
+    expect(page.get_by_role("complementary", name="Thread")).to_contain_text("a reply")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_in_a_narrow_window_the_bench_steps_aside_until_asked_for(tab: Tab) -> None:
+    page = tab(width=900)
+    bench = page.get_by_role("complementary", name="Bench")
+    expect(bench).to_be_hidden()
+    page.get_by_role("button", name="Bench", exact=True).click()
+    expect(bench).to_be_visible()
+    page.get_by_role("button", name="Bench", exact=True).click()
+    expect(bench).to_be_hidden()
+
+
+CONTRAST = """selectors => selectors.map(selector => {
+  const element = document.querySelector(selector);
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const paint = colour => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b]
+    .map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  let behind = element;
+  while (paint(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
+  const [a, b] = [
+    light(paint(getComputedStyle(element).color)),
+    light(paint(getComputedStyle(behind).backgroundColor)),
+  ].sort((x, y) => y - x);
+  return [selector, (a + 0.05) / (b + 0.05)];
+})"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read_against_its_ground(tab: Tab, slack: Slack, scheme: str) -> None:
+    slack.post("card <@U0ANA> <@U0BO>", blocks=None)
+    slack.post("card", blocks=WAITING)
+    page = tab(scheme=scheme)
+    page.get_by_role("button", name="Approve 30 min").click()
+    expect(page.get_by_text("Only visible to you")).to_be_visible()
+    seen = [
+        ".brand .quiet", ".side h2", ".place-link .name", ".side-people small", ".place-head .quiet",
+        ".byline time", ".badge", ".bk-text", ".bk-context", ".mention:not(.me)", ".mention.me",
+        ".btn.primary", ".btn.danger", ".btn:not(.primary):not(.danger)", ".only-you",
+        ".countdown", ".switch small", ".wire time", ".card .quiet", ".state",
+    ]  # fmt: skip
+    poor = {name: round(ratio, 2) for name, ratio in page.evaluate(CONTRAST, seen) if ratio < 4.5}
+    assert poor == {}
+
+
+def test_the_chosen_theme_stays(tab: Tab) -> None:
+    page = tab()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Light or dark").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == dark
