@@ -108,12 +108,12 @@ class Removal:
     """Phase two for one role. Collects what it could not do, goes on, and then looks what is left."""
 
     def __init__(
-        self, pool: links.Links, link: links.Link, role: ManagedRole, columns: links.Rows
+        self, pool: links.Links, link: links.Link, role: ManagedRole, search: residue.Search
     ) -> None:
         self._pool = pool
         self._link = link
         self._role = role
-        self._columns = columns
+        self._search = search
         self._quarantined: list[str] = []
         self._troubles: list[str] = []
 
@@ -205,10 +205,10 @@ class Removal:
 
     def _left(self, elsewhere: set[str]) -> tuple[str, ...]:
         """What still mentions the role, here and in every database it had touched."""
-        found = set(residue.of_role(self._link, self._role.oid, self._columns))
+        found = set(self._search.of_role(self._link, self._role.oid))
         for database in sorted(elsewhere):
             with self._pool.link(database) as there:
-                here = residue.of_role(there, self._role.oid, self._columns)
+                here = self._search.of_role(there, self._role.oid)
             found |= {f"{what} ({database})" for what in here}
         return (*sorted(found), *self._troubles) if found else ()
 

@@ -66,8 +66,8 @@ class PostgresEngine:
         self._database = str(given.get("dbname") or given.get("user") or "postgres")
         self._bot_role = str(given.get("user") or bootstrap.BOT_ROLE)
         self._sslmode: str | None = given.get("sslmode")
-        self._columns: links.Rows = []
-        self._columns_lock = threading.Lock()
+        self._search: residue.Search | None = None
+        self._search_lock = threading.Lock()
 
     @property
     def database(self) -> str:
@@ -165,15 +165,15 @@ class PostgresEngine:
     def remove(self, role: ManagedRole) -> Removed:
         """See `db_grants.engine.Engine.remove`."""
         with self._links.link() as link:
-            columns = self._catalog_columns(link)
-            return ending.Removal(self._links, link, role, columns).run(self._clock)
+            search = self._search_for(link)
+            return ending.Removal(self._links, link, role, search).run(self._clock)
 
-    def _catalog_columns(self, link: links.Link) -> links.Rows:
-        """They change with the server's version only, so they are read once."""
-        with self._columns_lock:
-            if not self._columns:
-                self._columns = residue.columns(link)
-            return self._columns
+    def _search_for(self, link: links.Link) -> residue.Search:
+        """It changes with the server's version only, so it is worked out once."""
+        with self._search_lock:
+            if self._search is None:
+                self._search = residue.search(link)
+            return self._search
 
     def activity(self, role: ManagedRole, since: datetime) -> Activity:
         """See `db_grants.engine.Engine.activity`."""

@@ -63,6 +63,13 @@ class Link:
         """Run statements that commit, in one round trip. A lost connection is OutcomeUnknown."""
         return self._run(statements, committing=True)
 
+    def probe(self, query: sql.SQL, values: dict[str, Any]) -> Rows:
+        """Run one query that commits nothing, prepared on this connection; its rows."""
+        try:
+            return self._connection.execute(query, values, prepare=True).fetchall()
+        except psycopg.Error as error:
+            raise failures.translated(error, committing=False) from None
+
     def roll_back(self) -> None:
         """Leave the transaction one of whose statements failed; none open is well."""
         _leave_transaction(self._connection)

@@ -4,51 +4,66 @@ Which columns can mention a role is read from the catalogues too, by type (`acli
 (owner, grantor, member …), so that a catalogue we have not met is searched as well.
 """
 
+import itertools
+from collections.abc import Iterable
+
 from psycopg import sql
 
 from db_grants.postgres import links, queries
 
-
-def of_role(link: links.Link, oid: int, columns: links.Rows) -> tuple[str, ...]:
-    """What of the cluster and of this link's database still mentions the role, for people."""
-    found, elsewhere = link.ask(
-        _in_columns(oid, columns), queries.query("residue_elsewhere", oid=oid)
-    )
-    mentions = [f"{row['n']} in {row['what']}" for row in found]
-    return tuple(sorted([*mentions, *(row["what"] for row in elsewhere)]))
-
-
-def columns(link: links.Link) -> links.Rows:
-    """The catalogue columns that can mention a role, on this server."""
-    (rows,) = link.ask(queries.query("catalog_columns"))
-    return rows
-
-
-def _in_columns(oid: int, columns: links.Rows) -> sql.Composable:
-    return sql.SQL("\nUNION ALL\n").join(_in_column(oid, row) for row in columns)
-
-
-_TEMPLATES = {
+_MENTIONED = {
     "acl": (
-        "SELECT {what} AS what, count(*) AS n FROM pg_catalog.{relation} WHERE {attribute} IS NOT NULL"
-        " AND EXISTS (SELECT FROM aclexplode({attribute}) a WHERE {oid} IN (a.grantee, a.grantor))"
-        " HAVING count(*) > 0"
+        "{column} IS NOT NULL AND EXISTS (SELECT FROM aclexplode({column}) AS held"
+        " WHERE %(oid)s IN (held.grantee, held.grantor))"
     ),
-    "list": (
-        "SELECT {what} AS what, count(*) AS n FROM pg_catalog.{relation}"
-        " WHERE {oid} = ANY ({attribute}) HAVING count(*) > 0"
-    ),
-    "one": (
-        "SELECT {what} AS what, count(*) AS n FROM pg_catalog.{relation}"
-        " WHERE {attribute} = {oid} HAVING count(*) > 0"
-    ),
+    "list": "%(oid)s = ANY ({column})",
+    "one": "{column} = %(oid)s",
 }
 
 
-def _in_column(oid: int, row: dict[str, str]) -> sql.Composable:
-    return sql.SQL(_TEMPLATES[row["kind"]]).format(
-        what=sql.Literal(f"{row['relation']}.{row['attribute']}"),
-        relation=sql.Identifier(row["relation"]),
-        attribute=sql.Identifier(row["attribute"]),
-        oid=sql.Literal(oid),
+class Search:
+    """The search of one server version, composed once. Its query is prepared on each connection:
+    planning forty scans would take longer than running them.
+    """
+
+    def __init__(self, columns: links.Rows) -> None:
+        by_relation = itertools.groupby(columns, key=lambda row: row["relation"])
+        whole = [_scan(relation, list(rows)) for relation, rows in by_relation]
+        single = [_scan(row["relation"], [row]) for row in columns]
+        elsewhere = queries.query("residue_elsewhere")
+        self._quick = _rendered([*whole, elsewhere])
+        self._exact = _rendered([*single, elsewhere])
+
+    def of_role(self, link: links.Link, oid: int) -> tuple[str, ...]:
+        """What of the cluster and of this link's database still mentions the role, for people."""
+        if not link.probe(self._quick, {"oid": oid}):
+            return ()
+        rows = link.probe(self._exact, {"oid": oid})
+        return tuple(sorted(f"{row['n']} in {row['what']}" for row in rows))
+
+
+def search(link: links.Link) -> Search:
+    """The search that fits this server."""
+    (rows,) = link.ask(queries.query("catalog_columns"))
+    return Search(rows)
+
+
+def _rendered(parts: Iterable[sql.Composable]) -> sql.SQL:
+    """The text is the same each time; rendering seven thousand characters again would cost."""
+    return sql.SQL(sql.SQL("\nUNION ALL\n").join(parts).as_string(None))
+
+
+def _scan(relation: str, columns: links.Rows) -> sql.Composable:
+    mentioned = [
+        sql.SQL(_MENTIONED[row["kind"]]).format(column=sql.Identifier(row["attribute"]))
+        for row in columns
+    ]
+    label = ".".join([relation, *(row["attribute"] for row in columns)])
+    return sql.SQL(
+        "SELECT {label} AS what, count(*) AS n FROM pg_catalog.{relation} WHERE {mentioned}"
+        " HAVING count(*) > 0"
+    ).format(
+        label=sql.Literal(label),
+        relation=sql.Identifier(relation),
+        mentioned=sql.SQL(" OR ").join(mentioned),
     )

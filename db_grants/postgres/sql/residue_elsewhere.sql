@@ -1,8 +1,7 @@
--- What may still be there of a role besides catalogue columns.
-SELECT 'the role itself' AS what WHERE EXISTS (SELECT FROM pg_roles WHERE oid = {oid})
+SELECT 'pg_roles', count(*) FROM pg_roles WHERE oid = %(oid)s HAVING count(*) > 0
 UNION ALL
-SELECT 'a session, pid ' || pid FROM pg_stat_activity WHERE usesysid = {oid}
+SELECT 'sessions', count(*) FROM pg_stat_activity WHERE usesysid = %(oid)s HAVING count(*) > 0
 UNION ALL
-SELECT 'the prepared transaction ' || gid FROM pg_prepared_xact() WHERE ownerid = {oid}
+SELECT 'prepared transactions', count(*) FROM pg_prepared_xact() WHERE ownerid = %(oid)s HAVING count(*) > 0
 UNION ALL
-SELECT 'a user mapping for ' || srvname FROM pg_user_mappings WHERE umuser = {oid}
+SELECT 'user mappings', count(*) FROM pg_user_mappings WHERE umuser = %(oid)s HAVING count(*) > 0
