@@ -11,7 +11,6 @@ from bot import errors
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: serialization_failure,
 # deadlock_detected, lock_not_available, too_many_connections
 _PASSING_STATES = {"40001", "40P01", "55P03", "53300"}
-_SQLITE_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
 
 
 @contextmanager
@@ -29,14 +28,21 @@ def translated() -> Iterator[None]:
         raise errors.StoreError(
             f"The state database does not work just now ({kind_of(error)})."
         ) from error
+    except exc.StatementError as error:  # one of our own checks, met while binding a value
+        raise (error.orig or error) from None
 
 
 def is_passing(error: exc.DBAPIError) -> bool:
     """Whether the same thing may well work in a moment."""
     if isinstance(error.orig, sqlite3.Error):
-        name = getattr(error.orig, "sqlite_errorname", "")
-        return any(name.startswith(busy) for busy in _SQLITE_BUSY)
+        return is_locked(error.orig)
     return getattr(error.orig, "sqlstate", None) in _PASSING_STATES
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether somebody else holds the file, in any of the ways SQLite tells apart."""
+    name: str = getattr(error, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def kind_of(error: exc.DBAPIError) -> str:

@@ -248,7 +248,7 @@ def test_two_processes_on_one_database_have_one_winner_and_one_chain(
 def test_two_processes_may_make_the_same_new_database_at_once(
     open_state: Callable[..., stores.Store],
 ) -> None:
-    opened = race(*[open_state] * 4)
+    opened = race(*[open_state] * 8)
     assert all(isinstance(each, stores.Store) for each in opened), opened
 
 
@@ -272,3 +272,14 @@ def test_a_lock_that_does_not_come_is_busy_and_nothing_is_done(
     with pytest.raises(errors.NotFound):
         hasty.request("late0000")
     submit(hasty)  # and it is not stuck
+
+
+def test_a_reader_sees_one_moment_whatever_is_committed_meanwhile(state: stores.Store) -> None:
+    request = submit(state)
+    status = f"SELECT status FROM access_request WHERE id = '{request.id}'"
+    grants = "SELECT count(*) FROM access_grant"
+    with state._database.read() as connection:
+        assert connection.exec_driver_sql(status).scalar_one() == "pending"
+        settle(state, request, APPROVED)
+        assert connection.exec_driver_sql(grants).scalar_one() == 0
+    assert state.story(request.id).grant is not None
