@@ -66,8 +66,7 @@ class Scheduler:
         """Take up whatever the record says is unfinished, then ring on."""
         self.sweep(everything=True)
         self._hang_bell()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._thread.start()
+        self._start_sweeper()
 
     def stop(self, deadline: float) -> None:
         """Ring no more; a sweep in progress ends by `time.monotonic()` `deadline` or is abandoned."""
@@ -92,15 +91,19 @@ class Scheduler:
     def sweep(self, *, everything: bool = False) -> None:
         """Look at the record once and hand out what is due; `everything`: also what waits to retry."""
         now = self._clock.now()
-        self._step("lapse", self._access.lapse)
         self._step("begin_due", self._begin_due)
         for status in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
             hand_out = functools.partial(self._hand_out, status, now, everything=everything)
             self._step(f"hand_out_{status}", hand_out)
+        self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)
         self._step("digest", self._digests.say_if_due)
         self._step("arm", self._arm)
         self._outbox.wake()
+
+    def _start_sweeper(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -116,9 +119,9 @@ class Scheduler:
                 _log.exception("sweep_failed")
 
     def _ring(self, *, forced: bool) -> None:
-        self._beat()
         if forced or self._changed():
             self.sweep()
+        self._beat()
 
     def _changed(self) -> bool:
         """Whether a look is worth it: woken, committed to by anybody, a deadline, or long ago."""
@@ -180,10 +183,17 @@ class Scheduler:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         bell.add_job(
-            self._rung.set, IntervalTrigger(seconds=int(SWEEP_EVERY.total_seconds())), id="sweep"
+            self._toll, IntervalTrigger(seconds=int(SWEEP_EVERY.total_seconds())), id="sweep"
         )
         bell.start()
         self._bell = bell
+
+    def _toll(self) -> None:
+        """Ring, and see that somebody hears it: the bell and the sweeper watch one another."""
+        self._rung.set()
+        if self._thread is not None and not self.alive() and not self._closing.is_set():
+            _log.critical("sweeper_died")
+            self._start_sweeper()
 
     def _repair_bell(self) -> None:
         """APScheduler's thread can die unseen (a job of another process vanishing under it)."""

@@ -1,5 +1,6 @@
 """The bell: what is due is noticed, whoever made it due."""
 
+import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,41 @@ def test_a_silent_bell_is_hung_again(
     request_id = bot.access.submit(world.draft()).request.id
     world.advance(hours=1)
     wait_for(lambda: world.store.request(request_id).status is model.RequestStatus.EXPIRED)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sweeper_that_dies_is_noticed_and_replaced(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot.start()
+    first = bot.scheduler._thread
+    assert first is not None
+    monkeypatch.setenv("JIT_FAULT", "end-begun:raise")
+    request_id = world.live(bot)
+    world.advance(minutes=30)
+    wait_for(lambda: not first.is_alive())
+    monkeypatch.delenv("JIT_FAULT")
+    wait_for(lambda: status(world, request_id) == "ended")
+    assert bot.scheduler._thread is not first
+
+
+def test_a_locked_record_keeps_no_door_open_and_catches_up(tmp_path) -> None:
+    world = World(tmp_path)
+    world.store.close()
+    world.store = store.open_store(world.url, world.clock, patience=0.2)
+    bot = world.new_bot()
+    request_id = world.live(bot)
+    bot.start()
+    world.quiet(bot)
+    lock = sqlite3.connect(world.url.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    world.advance(minutes=30)
+    wait_for(lambda: "close" in world.shop.calls)
+    assert status(world, request_id) == "active"
+    lock.execute("ROLLBACK")
+    lock.close()
+    wait_for(lambda: status(world, request_id) == "ended")
+    world.close()
 
 
 def test_a_heartbeat_is_kept_for_a_monitor(world: World, bot: service.Service) -> None:
