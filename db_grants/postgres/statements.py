@@ -27,6 +27,8 @@ _KINDS = {
     "DECLARE": "SELECT",
 }
 _BEFORE_TABLE = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "COPY"}
+_NOT_AFTER = {"FOR", "DO", "DISTINCT"}
+_FROM_INSIDE = {"EXTRACT", "SUBSTRING", "TRIM", "OVERLAY"}
 _SYSTEM = ("pg_catalog.", "information_schema.", "pg_toast.")
 OTHER = "OTHER"
 
@@ -80,22 +82,34 @@ def _pairs(tokens: list[str]) -> Iterator[tuple[str, str]]:
 
 def _named_tables(tokens: list[str]) -> Iterator[str]:
     for position, token in enumerate(tokens):
+        word = token.upper()
         previous = tokens[position - 1].upper() if position else ""
-        if token.upper() in _BEFORE_TABLE and previous not in {"FOR", "DO", "DISTINCT"}:
-            yield from _names_from(tokens, position + 1)
+        if word not in _BEFORE_TABLE or previous in _NOT_AFTER or _is_argument(tokens, position):
+            continue
+        yield from _names_from(tokens, position + 1, columns_follow=word in {"INTO", "COPY"})
 
 
-def _names_from(tokens: list[str], position: int) -> Iterator[str]:
+def _is_argument(tokens: list[str], position: int) -> bool:
+    """Whether this FROM is part of `extract(year FROM at)` and its like."""
+    depth = 0
+    for before in range(position - 1, 0, -1):
+        depth += {")": 1, "(": -1}.get(tokens[before], 0)
+        if depth < 0:
+            return tokens[before - 1].upper() in _FROM_INSIDE
+    return False
+
+
+def _names_from(tokens: list[str], position: int, *, columns_follow: bool) -> Iterator[str]:
     """Names separated by commas, from `position`; a call of a function is not a table."""
     while position < len(tokens):
         if tokens[position].upper() in {"ONLY", "LATERAL"}:
             position += 1
             continue
         name, position = _qualified(tokens, position)
-        if name and tokens[position : position + 1] != ["("]:
-            yield name
-        elif not name:
+        if not name:
             return
+        if columns_follow or tokens[position : position + 1] != ["("]:
+            yield name
         position = _after_alias(tokens, position)
         if tokens[position : position + 1] != [","]:
             return
