@@ -27,17 +27,25 @@ class Bolt:
     def connect(self, sockets: int = 1) -> None:
         """Open sockets and wait until each has been greeted."""
         for _ in range(sockets):
-            handler = SocketModeHandler(self.app, self.workspace.app_token)
+            handler = SocketModeHandler(self.app, self.workspace.app_token, ping_interval=1)
             self.handlers.append(handler)
             handler.connect()
         self.workspace.wait_for(lambda: self.workspace.connected >= sockets)
 
     def close(self) -> None:
-        """Close everything; the sockets are cut first, for the client waits 3 s on an open one."""
+        """Close everything.
+
+        Left alone, the client waits 3 s for an open socket and a second for its empty queue; so
+        the sockets are cut and the queues given a last message.
+        """
         for handler in self.handlers:
-            handler.client.default_auto_reconnect_enabled = False
-            handler.client.auto_reconnect_enabled = False
+            client = handler.client
+            client.default_auto_reconnect_enabled = client.auto_reconnect_enabled = False
+            client.closed = client.current_session_state.terminated = True
         self.workspace.trouble.close_sockets()
+        for handler in self.handlers:
+            handler.client.current_session_runner.shutdown()
+            handler.client.enqueue_message("{}")
         for handler in self.handlers:
             handler.close()
         self._executor.shutdown()
