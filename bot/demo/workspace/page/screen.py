@@ -11,8 +11,9 @@ from markupsafe import Markup
 from bot.demo.workspace import acts, bench, blockkit, mrkdwn, people, things
 from bot.demo.workspace.page import manifest, visit
 
-MOST_MESSAGES = 200
+MOST_MESSAGES = 120
 MOST_WIRE = 80
+MOST_KEPT = 3000
 SAME_BREATH = 300
 NOTICE_STAYS = 12
 SLOW_MS = 1000
@@ -47,8 +48,9 @@ class Screen:
         self._bench = bench
         self._manifest = manifest
         self._templates = blockkit.environment()
-        self._templates.filters["hue"] = _hue
+        self._templates.filters["hue"] = self._hue
         self._read: dict[tuple[str, str], str] = {}
+        self._bodies: dict[tuple[str, str], tuple[things.Message, float, Markup]] = {}
         self._lock = threading.Lock()
 
     def page(self, tab: visit.Visit) -> str:
@@ -111,6 +113,10 @@ class Screen:
             values=values or {},
             listed=lambda kind: visit.listed(self._workspace, tab.user, kind),
         )
+
+    def _hue(self, user: people.User) -> int:
+        """Which of the six colours of pictures is theirs."""
+        return list(self._workspace.users).index(user.id) % 6
 
     # -- people and places ----------------------------------------------------------------------
 
@@ -200,7 +206,20 @@ class Screen:
         return tuple(reply for reply in everything if reply.is_reply)
 
     def _body(self, tab: visit.Visit, message: things.Message, region: str) -> Markup:
+        """The message's inside, drawn anew when it changes and each minute ("today", "5 min ago")."""
         scope = f"{region}/{message.channel}/{message.ts}"
+        minute = self._workspace.now() // 60
+        known = self._bodies.get((tab.user, scope))
+        if known and known[0] is message and known[1] == minute:
+            return known[2]
+        drawn = self._draw_body(tab, message, scope)
+        with self._lock:
+            if len(self._bodies) > MOST_KEPT:
+                self._bodies.clear()
+            self._bodies[tab.user, scope] = (message, minute, drawn)
+        return drawn
+
+    def _draw_body(self, tab: visit.Visit, message: things.Message, scope: str) -> Markup:
         renderer = self.renderer(tab, scope, values=message.values)
         body = Markup("")
         if message.blocks:
@@ -285,11 +304,6 @@ def _same_breath(before: things.Message, message: things.Message) -> bool:
         and not message.is_ephemeral
         and message.at - before.at < SAME_BREATH
     )
-
-
-def _hue(user: people.User) -> int:
-    """Which of the six colours of pictures is theirs."""
-    return sum(map(ord, user.id)) % 6
 
 
 def _day(at: dt.datetime, reader: mrkdwn.Reader) -> str:

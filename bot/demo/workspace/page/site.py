@@ -20,7 +20,7 @@ from bot.demo.workspace.page import guard, manifest, screen, visit
 STATIC = Path(__file__).parent / "static"
 TICK = 1.0
 """Seconds after which a tab is looked at again even if nothing changed in the workspace."""
-GATHER = 0.04
+GATHER = 0.08
 """Seconds in which changes that follow one another are told a tab at once."""
 
 LIMITED_CALLS = 5
@@ -184,7 +184,9 @@ class Site:
         return self._desk().sql_run(told["as"], told["statement"])
 
     def _clock(self, told: Told) -> Told:
-        return {"message": self._desk().clock(told["grant"], int(told["left"]))}
+        said = self._desk().clock(told["grant"], int(told["left"]))
+        self._look_again()
+        return {"message": said}
 
     def _trouble(self, told: Told) -> Told:
         name, on = told["name"], bool(told["on"])
@@ -196,8 +198,16 @@ class Site:
         elif name == "refresh":
             switches.refresh_sockets()
         else:
-            return {"message": self._desk().trouble(name, on)}
+            said = self._desk().trouble(name, on)
+            self._look_again()
+            return {"message": said}
+        self._look_again()
         return {}
+
+    def _look_again(self) -> None:
+        """Tabs look when the workspace changes; what was changed here is outside of it."""
+        with self.workspace.changing():
+            pass
 
 
 def _rate_limit(switches: trouble.Trouble, *, on: bool) -> None:
