@@ -176,6 +176,6 @@ def _engines(
 
 def _report_stranded(kept: store.Store, engines: Mapping[str, engines_.Engine]) -> None:
     """A target taken out of the catalog while somebody holds access on it cannot be ended."""
-    for grant in kept.grants(status=model.LIVE_GRANT):
+    for grant in kept.grants(status=model.LIVE_GRANT, limit=1000):
         if grant.target not in engines:
             _log.error("target_gone", grant=grant.id, target=grant.target)

@@ -24,6 +24,7 @@ CLEANED_WITHIN = timedelta(minutes=5)  # of the end of access
 REMIND_EVERY = timedelta(minutes=15)
 _ACTIVITY_TRIES = 3
 _AT_ONCE = 500  # ends begun in one sweep; the next is a moment later
+_WATCHED = 5000  # ends looked at for lateness in one sweep
 
 _REVOKING = model.GrantStatus.REVOKING
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
@@ -138,7 +139,7 @@ class Ending:
     def watch(self) -> None:
         """Raise and repeat the alarm for every end that takes longer than it may."""
         now = self._clock.now()
-        for grant in self._store.grants(status={_REVOKING}):
+        for grant in self._store.grants(status={_REVOKING}, limit=_WATCHED):
             alarm = missed(grant, now)
             if alarm and (grant.alarmed_at is None or now - grant.alarmed_at >= REMIND_EVERY):
                 self._alarm(grant, alarm, now)

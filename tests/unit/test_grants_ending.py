@@ -317,3 +317,47 @@ def test_a_locked_record_does_not_keep_a_door_open(
     monkeypatch.undo()
     bot.grants.begin_due()
     assert bot.grants.end(request_id).status is model.GrantStatus.ENDED
+
+
+def test_an_activation_that_stays_unknown_is_an_alarm_of_its_own(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    world.shop.down = True
+    bot.grants.activate(request_id)
+    world.advance(minutes=10)
+    bot.grants.activate(request_id)
+    bot.grants.close(request_id)
+    world.advance(seconds=16)
+    bot.grants.watch()
+    bot.outbox.pump()
+    alarms = [row.data["alarm"] for row, _ in world.channel.said if row.kind == "alarm"]
+    assert alarms == ["unsure"]
+
+
+def test_a_role_of_that_name_that_is_not_ours_is_left_alone(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    world.shop.failing["create"] = [target_errors.TargetUnavailable()]
+    bot.grants.activate(request_id)
+    bot.grants.stop_trying(request_id, ANA.id)
+    world.shop.failing["find"] = [target_errors.ForeignRole(), target_errors.ForeignRole()]
+    assert bot.grants.end(request_id).status is model.GrantStatus.ACTIVATION_FAILED
+    assert not {"close", "remove"} & set(world.shop.calls)
+
+
+def test_a_grant_on_a_target_that_left_the_catalog_goes_on_being_tried_and_alarmed(
+    world: World, bot: service.Service
+) -> None:
+    request_id = due(world, bot)
+    bot.grants._ending._engines = {}
+    bot.grants.close(request_id)
+    world.advance(seconds=16)
+    bot.grants.watch()
+    grant = world.grant(request_id)
+    assert grant.status is REVOKING
+    assert grant.alarmed_at is not None
+    assert "No connection to shop" in str(grant.last_error)

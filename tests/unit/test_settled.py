@@ -1,0 +1,55 @@
+"""What somebody who comes too late is told."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot import errors, model, service, settled
+from tests.fixtures_core import ANA, BO, NOON, World
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "just now"),
+        (0.9, "just now"),
+        (4, "4 s ago"),
+        (119, "1 min 59 s ago"),
+        (125, "2 min ago"),
+        (3725, "1 h 2 min ago"),
+        (-5, "just now"),
+    ],
+)
+def test_how_long_ago_is_told_as_finely_as_it_matters(seconds: float, words: str) -> None:
+    assert settled.since(NOON, NOON + timedelta(seconds=seconds)) == words
+
+
+def test_each_way_to_be_settled_has_its_sentence(world: World, bot: service.Service) -> None:
+    by_rule = bot.access.submit(world.draft(duration=timedelta(minutes=5)))
+    assert settled.told(by_rule, world.clock.now()) == "Rule owners approved this just now."
+    lapsing = world.ask(bot, entitlement="read_pages")
+    world.advance(hours=1)
+    bot.access.lapse()
+    world.advance(minutes=3)
+    with pytest.raises(errors.TooLate, match=r"^Nobody decided in time; this lapsed 3 min ago\.$"):
+        world.approve(bot, lapsing)
+
+
+def test_a_grant_that_is_over_says_who_ended_it(world: World, bot: service.Service) -> None:
+    request_id = world.live(bot)
+    bot.grants.revoke(request_id, BO.id)
+    with pytest.raises(errors.TooLate, match="Bo Chen ended this just now; it is being ended"):
+        bot.grants.give_back(request_id, ANA.id)
+    bot.grants.end(request_id)
+    with pytest.raises(errors.TooLate, match=r"^Bo Chen ended this just now\.$"):
+        bot.grants.give_back(request_id, ANA.id)
+
+
+def test_a_grant_that_never_was_says_so(world: World, bot: service.Service) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    world.advance(minutes=10)
+    over = bot.grants.activate(request_id)
+    assert over.status is model.GrantStatus.ACTIVATION_FAILED
+    with pytest.raises(errors.TooLate, match="Nothing was granted"):
+        bot.grants.give_back(request_id, ANA.id)
