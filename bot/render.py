@@ -82,12 +82,26 @@ def short(text: str) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """`45 s`, `30 min`, `4 h`, `1 h 30 min`, `2 d 3 h`: two units at most, rounded down."""
-    seconds = max(0, int(length.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    """`45 s`, `1 min 30 s`, `30 min`, `1 h 30 min`: two units at most, seconds only below 10 min."""
+    seconds = max(0, round(length.total_seconds()))
+    return _units(seconds if seconds < 10 * 60 else round(seconds / 60) * 60)
+
+
+def about(length: timedelta) -> str:
+    """`45 s`, `2 min`, `1 h 5 min`: how long something took, to the minute."""
+    seconds = max(0, round(length.total_seconds()))
+    return _units(seconds if seconds < 60 else round(seconds / 60) * 60)  # noqa: PLR2004
+
+
+def _units(seconds: int) -> str:
+    parts = (
+        (seconds // 86400, "d"),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "min"),
+        (seconds % 60, "s"),
+    )
     shown = [f"{number} {unit}" for number, unit in parts if number]
-    return " ".join(shown[:2]) if shown else f"{seconds} s"
+    return " ".join(shown[:2]) or "0 s"
 
 
 def clock(moment: datetime, *, full: bool = False, seconds: bool = False) -> Mrkdwn:
@@ -105,7 +119,7 @@ def plain_clock(moment: datetime, *, full: bool = False) -> str:
 
 def countdown(moment: datetime, now: datetime) -> Mrkdwn:
     """`in 29 minutes`, kept right by the reader's own client; else the time left as of now."""
-    return Mrkdwn(f"<!date^{int(moment.timestamp())}^{{ago}}|{duration(moment - now)} left>")
+    return Mrkdwn(f"<!date^{int(moment.timestamp())}^{{ago}}|{about(moment - now)} left>")
 
 
 def when(moment: datetime, now: datetime) -> Mrkdwn:
@@ -144,6 +158,7 @@ def _environment() -> jinja2.Environment:
         name=name,
         short=lambda text: name(short(text)),
         duration=duration,
+        about=about,
         clock=clock,
         when=when,
         listing=listing,

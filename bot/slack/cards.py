@@ -43,11 +43,11 @@ def card(story: model.Story, around: Around) -> Message:
 
 def _facts(story: model.Story, around: Around) -> blocks.Block:
     request = story.request
-    length = f"*For*\n{render.duration(request.duration)}, from approval"
+    length = f"*For*  {render.duration(request.duration)}, from approval"
+    rule = f"*Rule*  {render.escape(request.rule)}: {_who_decides(request, around)}"
     mark = f" · {render.escape(around.sensitivity)}" if around.sensitivity else ""
-    seen = f"*{words.sees(request)}*\n{words.scope(request)}{mark}"
-    rule = f"*Rule*\n{render.escape(request.rule)}: {_who_decides(request, around)}"
-    return blocks.fields(*(render.Mrkdwn(text) for text in (length, seen, rule)))
+    seen = f"*{words.sees(request)}*  {words.scope(request)}{mark}"
+    return blocks.fields(*(render.Mrkdwn(text) for text in (length, rule, seen)))
 
 
 def _who_decides(request: model.AccessRequest, around: Around) -> str:
@@ -66,7 +66,9 @@ def _spoken(story: model.Story, said: render.Mrkdwn) -> blocks.Block:
 def _small_print(where: State, said: render.Mrkdwn, around: Around) -> list[blocks.Block]:
     if where is not State.WAITING:
         return []
-    before = render.count(around.granted, "grant") + " in 30 days"
+    before = (
+        render.count(around.granted, "grant") if around.granted else "no grant"
+    ) + " in 30 days"
     unused = f", {around.unused} never used" if around.unused else ""
     others = f"{around.others} more active" if around.others else "nothing else active"
     return [blocks.context(render.Mrkdwn(f"{before}{unused} · {others} · {words.lower(said)}"))]

@@ -52,6 +52,7 @@ Command = Ask | Show | Revoke | Wrong
 
 SHOWN = frozenset({"help", "mine", "pending", "list"})
 _ID = re.compile(r"[0-9a-z]{4,16}")
+_UNITS = frozenset({"m", "min", "mins", "minutes", "h", "hour", "hours"})
 _LOOKS_LIKE_TIME = re.compile(r"[0-9]+(\.[0-9]+)?[a-z]*", re.IGNORECASE)
 
 
@@ -80,24 +81,19 @@ def _revoke(words: list[str]) -> Command:
 def _ask(entitlement: str, words: list[str]) -> Command:
     if not words or not _LOOKS_LIKE_TIME.fullmatch(words[0]):
         return Ask(entitlement=entitlement, why=" ".join(words))
+    split = 2 if len(words) > 1 and words[0].isdecimal() and words[1].lower() in _UNITS else 1
     try:
-        return Ask(
-            entitlement=entitlement, duration=duration.parse(words[0]), why=" ".join(words[1:])
-        )
+        length = duration.parse(" ".join(words[:split]))
+        return Ask(entitlement=entitlement, duration=length, why=" ".join(words[split:]))
     except ValueError as error:
         return Wrong(message=f"{str(error)[:1].upper()}{str(error)[1:]}.")
 
 
 def _unknown(word: str, entitlements: Collection[str]) -> str:
-    shown = render.cut(word, 60)
+    nothing = f"There is nothing called '{render.cut(word, 60)}' that you may request."
     near = difflib.get_close_matches(word.lower(), [*entitlements, *SHOWN, "revoke"], n=3)
     if near:
-        return (
-            f"There is no {shown} that you may request. Did you mean {render.listing(near, 'or')}?"
-        )
+        return f"{nothing} Did you mean {render.listing(near, 'or')}?"
     if entitlements:
-        offered = render.some(sorted(entitlements), 8)
-        return f"There is no {shown} that you may request. You may request {offered}."
-    return (
-        f"There is no {shown} that you may request, and nothing is offered to you. See /jit help."
-    )
+        return f"{nothing} You may request {render.some(sorted(entitlements), 8)}."
+    return f"{nothing} Nothing is offered to you. See /jit help."

@@ -3,6 +3,7 @@
 Every method runs on a worker, may be slow, and may raise: `Counter` turns errors into words.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from bot.slack.origin import Origin
 
 Describe = Callable[[model.Story], Sequence[str]]
 
+NOTE_WITHIN = 2.0  # seconds between a card being seen and its place being recorded
 _TITLES = {
     "mine": "What you hold and have asked for",
     "pending": "What waits for you",
@@ -147,6 +149,7 @@ class Desk:
 
     def approve(self, origin: Origin) -> None:
         """Approve; the card tells the rest."""
+        self._await_note(origin)
         self._access.review(
             origin.value, origin.user_id, model.Answer.APPROVE, source=origin.source
         )
@@ -154,7 +157,16 @@ class Desk:
     def check_deny(self, origin: Origin) -> None:
         """After the window is open: refuse it when the button is not in one of our messages."""
         if origin.source is not None:
+            self._await_note(origin)
             self._access.check_source(origin.value, origin.user_id, origin.source)
+
+    def _await_note(self, origin: Origin) -> None:
+        """A fast click can overtake our own note of where the card was posted."""
+        deadline = time.monotonic() + NOTE_WITHIN
+        while origin.source is not None and time.monotonic() < deadline:
+            if self._store.story(origin.value).message(notices.Kind.CARD) is not None:
+                return
+            time.sleep(0.02)
 
     def deny(self, origin: Origin) -> None:
         """The reason was sent."""

@@ -65,7 +65,7 @@ def revoke(request_id: str, source: tuple[str, str] | None) -> blocks.Block:
 
 def credentials(story: model.Story, credential: Credential, around: words.Around) -> blocks.Block:
     """How to connect. The password was made a moment ago and is kept nowhere."""
-    left = render.duration(credential.expires_at - around.now)
+    left = render.about(credential.expires_at - around.now)
     until = render.when(credential.expires_at, around.now)
     head = f"*{render.escape(story.request.target)}*, until {until} ({left} left)"
     note = "Made now and kept nowhere: opening this again makes a new one."
@@ -170,10 +170,10 @@ def _boxes(lines: Sequence[str], most: int = 2900) -> list[blocks.Block]:
 
 
 def _rule(request: model.AccessRequest, around: words.Around) -> list[blocks.Block]:
-    who = [str(render.name(around.names(each))) for each in request.approvers]
-    by = f"{request.needs} of {', '.join(who)}" if who else "nobody needs to be asked"
-    why = "; ".join(str(render.escape(reason)) for reason in request.reasons)
-    text = f"*Rule {render.escape(request.rule)}*\n{by}. {why}" if why else f"*Rule*\n{by}"
+    who = render.some([render.name(around.names(each)) for each in request.approvers], 20)
+    reasons = "; ".join(str(render.escape(reason)) for reason in request.reasons)
+    said = [reasons, f"May decide: {who}" if who else ""]
+    text = "\n".join([f"*Rule {render.escape(request.rule)}*", *filter(None, said)])
     return [blocks.section(render.Mrkdwn(render.cut(text, blocks.SECTION_TEXT)))]
 
 

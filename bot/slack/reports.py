@@ -154,4 +154,4 @@ def _item(item: digest.Item, link: Link) -> render.Mrkdwn:
 
 def _took(item: digest.Item) -> str:
     took = item.took
-    return render.duration(took) if took is not None else ""
+    return render.about(took) if took is not None else ""

@@ -95,6 +95,6 @@ def used(story: model.Story) -> str:
     if found.used is None or found.granted is None:
         return ""
     of = render.duration(story.request.duration)
-    spent = render.duration(found.used)
+    spent = render.about(found.used)
     same = spent.rpartition(" ")[2] == of.rpartition(" ")[2] and " " not in spent.partition(" ")[2]
     return f"used {spent.partition(' ')[0] if same else spent} of {of}"

@@ -78,6 +78,13 @@ class _Connection(connections.Connection):
             case frames.CLOSE:
                 self._lost()
 
+    def disconnect(self) -> None:
+        """Close, once, whoever else is closing at the same time."""
+        with self.sock_send_lock, self.sock_receive_lock:
+            sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
+
     def _lost(self) -> None:
         self.disconnect()
         if self.on_close_listener is not None:
@@ -154,6 +161,7 @@ class _Client(builtin.SocketModeClient):
         self.closed = True
         self.auto_reconnect_enabled = False
         self.current_session_state.terminated = True
+        self.enqueue_message("")  # wakes the thread that waits for the next message
         if self.current_session is not None:
             _hang_up(self.current_session)
         super().close()

@@ -214,6 +214,7 @@ def facts(story: model.Story, around: Around) -> dict[str, Any]:
         "decider": person(request.decided_by_name),
         "comment": request.comment or "",
         "by": decided(story),
+        "decided": request.status is model.RequestStatus.APPROVED,
         "took": _took(request),
         "used": around.used,
     }
@@ -228,7 +229,8 @@ def _approvals(story: model.Story) -> list[render.Mrkdwn]:
 def _took(request: model.AccessRequest) -> str:
     if request.decided_by is None or request.decided_at is None:
         return ""
-    return render.duration(request.decided_at - request.created_at)
+    took = request.decided_at - request.created_at
+    return render.about(took) if took.total_seconds() >= 1 else ""
 
 
 def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:

@@ -180,9 +180,9 @@ class Acme:
 
 def text_of(shown: things.Message | things.View) -> str:
     """Every text in it."""
-    return "\n".join(_texts(shown.blocks if isinstance(shown, things.View) else list(shown.blocks))) + (
-        f"\n{shown.text}" if isinstance(shown, things.Message) else ""
-    )
+    return "\n".join(
+        _texts(shown.blocks if isinstance(shown, things.View) else list(shown.blocks))
+    ) + (f"\n{shown.text}" if isinstance(shown, things.Message) else "")
 
 
 def _texts(part: Any) -> Iterator[str]:
@@ -205,5 +205,3 @@ def acme(tmp_path: pathlib.Path) -> Iterator[Acme]:
         yield made
         made.workspace.trouble.clear()
         made.disconnect()
-
-
