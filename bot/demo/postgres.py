@@ -7,6 +7,7 @@ and no trusted connection. It ends with the process that started it, also when t
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -326,9 +327,14 @@ def _status(home: Path) -> str:
 
 
 def _last_words(home: Path) -> str:
-    with contextlib.suppress(OSError):
-        return (home / "startup.txt").read_text(errors="replace").strip()[-500:]
-    return "it said nothing."
+    """What it said before it died: at first aloud, then in its newest log."""
+    said = ""
+    with contextlib.suppress(OSError, ValueError):
+        said = (home / "startup.txt").read_text(errors="replace")
+        newest = max((home / "log").glob("*.json"), key=lambda path: path.stat().st_mtime)
+        records = map(json.loads, newest.read_text(errors="replace").splitlines()[-10:])
+        said = "; ".join(record["message"] for record in records)
+    return said.strip()[-500:] or "it said nothing."
 
 
 def _stop_leftover(home: Path) -> None:
