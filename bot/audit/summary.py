@@ -32,7 +32,7 @@ class Summary:
     justification: str
     status: model.GrantStatus
     asked: timedelta
-    granted: timedelta | None  # from activation to the deadline as it stood at the end
+    granted: timedelta | None  # as decided, whatever became of the deadline; None: never came alive
     used: timedelta | None  # from the first session's start to the last one's end
     never_used: bool  # known to be unused, not merely unknown
     activated_at: datetime | None
@@ -85,7 +85,7 @@ def summarise(story: model.Story) -> Summary:
         justification=request.justification,
         status=grant.status,
         asked=request.duration,
-        granted=grant.expires_at - grant.activated_at if grant.activated_at else None,
+        granted=grant.duration if grant.activated_at else None,
         used=_used(grant, activity),
         never_used=mapping.was_used(grant.activity) is False,
         activated_at=grant.activated_at,

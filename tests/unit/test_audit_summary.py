@@ -151,6 +151,11 @@ def test_a_grant_that_never_came_alive_was_not_granted() -> None:
     assert found.granted is None
 
 
+def test_a_deadline_that_was_brought_nearer_does_not_change_what_was_granted() -> None:
+    found = summary.summarise(story(expires_at=START + MINUTE))
+    assert (found.granted, found.expires_at) == (30 * MINUTE, START + MINUTE)
+
+
 def test_a_request_without_a_grant_has_no_summary() -> None:
     with pytest.raises(ValueError, match="no grant"):
         summary.summarise(model.Story(request=a_request()))
