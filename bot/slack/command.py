@@ -66,8 +66,9 @@ def parse(text: str, entitlements: Collection[str]) -> Command:
         return Show(what=first)
     if first == "revoke":
         return _revoke(rest)
-    if first in entitlements:
-        return _ask(first, rest)
+    known = {name.lower(): name for name in entitlements}  # names never differ in capitals only
+    if first in known:
+        return _ask(known[first], rest)
     return Wrong(message=_unknown(words[0], entitlements))
 
 
