@@ -21,6 +21,7 @@ PLAIN: Mapping[str, Any] = {
 }
 """What is offered when no manifest was handed in."""
 
+IN_ONE_LINE = "Ask in one line"
 _MEANINGS = {
     "help": "What can be typed",
     "mine": "My access now, and how to give it back",
@@ -48,28 +49,25 @@ class Shortcut:
 
 
 def completions(manifest: Mapping[str, Any]) -> list[Completion]:
-    """Every command, then its sub-commands as its usage hint lists them between bars."""
+    """Every command, then what its usage hint lists between bars; patterns to fill in come last."""
     found: list[Completion] = []
     for each in _features(manifest).get("slash_commands") or ():
-        command = str(each["command"])
-        found.append(Completion(text=command, about=str(each.get("description", "")), done=True))
-        found += _subcommands(command, str(each.get("usage_hint", "")))
+        command, about = str(each["command"]), str(each.get("description", ""))
+        found.append(Completion(text=command, about=about, done=True))
+        parts = [part.strip() for part in str(each.get("usage_hint", "")).split("|")]
+        usages = [_usage(command, part) for part in parts if part]
+        found += sorted(usages, key=lambda usage: usage.about == IN_ONE_LINE)
     return found
 
 
-def _subcommands(command: str, hint: str) -> list[Completion]:
-    parts = [part.strip() for part in re.sub(r"^\[|\]$", "", hint.strip()).split("|")]
-    found = []
-    for part in filter(None, parts):
-        first, *rest = part.split()
-        if not re.fullmatch(r"[a-z]+", first):
-            about = "Ask in one line" if rest else "Ask for it"
-            found.append(Completion(text=f"{command} {part}", about=about, done=False))
-            continue
-        found.append(
-            Completion(text=f"{command} {part}", about=_MEANINGS.get(first, ""), done=not rest)
-        )
-    return found
+def _usage(command: str, part: str) -> Completion:
+    if part.count("[") != part.count("]"):  # the brackets stand round the whole hint
+        part = part.strip("[] ")
+    first, *rest = part.split()
+    if re.fullmatch(r"[a-z]+", first):
+        about = _MEANINGS.get(first, "")
+        return Completion(text=f"{command} {part}", about=about, done=not rest)
+    return Completion(text=f"{command} {part}", about=IN_ONE_LINE, done=False)
 
 
 def shortcuts(manifest: Mapping[str, Any]) -> list[Shortcut]:
