@@ -10,9 +10,6 @@ from slack_bolt.adapter.socket_mode import SocketModeHandler
 
 from bot.demo.workspace import acts, server
 
-ACK_SECONDS = 1.0
-"""How long a test waits for an acknowledgement; Slack waits three times as long."""
-
 
 class Bolt:
     """A real Bolt app on a running workspace. Add listeners to `app`, then `connect()`."""
@@ -54,7 +51,7 @@ class Bolt:
 @pytest.fixture
 def workspace_server() -> Iterator[server.Server]:
     """A running local workspace with the usual people; nothing is connected to it yet."""
-    with server.Server(acts.Workspace(ack_timeout=ACK_SECONDS)) as running:
+    with server.Server() as running:
         yield running
 
 

@@ -68,6 +68,12 @@ def plain(workspace_server):
         yield opened
 
 
+@pytest.fixture
+def impatient(workspace):
+    """Waits for acknowledgements a tenth as long as Slack does."""
+    workspace.hub.ack_timeout = 0.3
+
+
 # -- connecting and acknowledging -----------------------------------------------------------------
 
 
@@ -92,7 +98,7 @@ def test_an_envelope_looks_as_slacks(plain, workspace):
     assert person.end().result.text == "hi"
 
 
-def test_an_act_nobody_acknowledges_is_told_to_the_person(plain, workspace):
+def test_an_act_nobody_acknowledges_is_told_to_the_person(plain, workspace, impatient):
     with pytest.raises(acts.TimedOut) as caught:
         workspace.slash(ANA, ACCESS, "/jit")
     assert caught.value.error == "operation_timeout"
@@ -102,7 +108,7 @@ def test_an_act_nobody_acknowledges_is_told_to_the_person(plain, workspace):
     workspace.wait_for(lambda: workspace.wire.entries(kind="late"))
 
 
-def test_a_press_nobody_acknowledges_is_told_beside_the_message(plain, workspace):
+def test_a_press_nobody_acknowledges_is_told_beside_the_message(plain, workspace, impatient):
     with pytest.raises(acts.TimedOut):
         workspace.shortcut(ANA, "ask")
     assert "trouble connecting" in workspace.notices(ANA)[0].text
@@ -117,7 +123,7 @@ def test_with_no_app_connected_a_command_fails_at_once(workspace_server):
     assert time.monotonic() - began < 0.5
 
 
-def test_an_unhandled_command_of_a_real_app_is_not_acknowledged(bolt, workspace):
+def test_an_unhandled_command_of_a_real_app_is_not_acknowledged(bolt, workspace, impatient):
     bolt.connect()
     with pytest.raises(acts.TimedOut):
         workspace.slash(ANA, ACCESS, "/jit")
@@ -160,6 +166,7 @@ def test_two_hundred_commands_at_once_are_all_acknowledged(bolt, workspace):
 
 
 def test_an_event_nobody_acknowledges_comes_again(plain, workspace):
+    workspace.hub.ack_timeout = 0.3
     workspace.hub.retries = (0.0, 0.0, 60.0)
     person = Act(workspace.open_home, ANA)
     seen = [plain.read() for _ in range(3)]

@@ -149,3 +149,13 @@ def test_the_record_is_bounded_and_holds_no_token(place):
 def test_marks_of_an_account_can_be_changed(place):
     place.change_user("U0BO", deleted=True)
     assert place.users["U0BO"].deleted
+
+
+def test_waiting_holds_nobody_up(place):
+    def look():
+        speaker = threading.Thread(target=say, args=(place, "meanwhile"))
+        speaker.start()
+        speaker.join(timeout=2)
+        return not speaker.is_alive()
+
+    assert place.wait_for(look)

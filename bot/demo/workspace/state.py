@@ -78,19 +78,19 @@ class State:
     def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0) -> T:
         """Wait until `predicate()` is true and return what it returned; else TimeoutError.
 
-        It is asked under the lock, at each change and a few times a second besides, because it may
-        look at things that are not of the workspace.
+        It is asked at each change, and a few times a second besides, because it may look at things
+        that are not of the workspace. No lock is held meanwhile, so it may also call the Web API.
         """
         until = time.monotonic() + timeout
-        with self._condition:
-            while True:
-                found = predicate()
-                if found:
-                    return found
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(f"nothing came of it in {timeout:g} s")
-                self._condition.wait(min(left, RECHECK))
+        while True:
+            seen = self.changes
+            found = predicate()
+            if found:
+                return found
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"nothing came of it in {timeout:g} s")
+            self.wait_change(seen, min(left, RECHECK))
 
     def close(self) -> None:
         """Wake everybody who waits for good."""
