@@ -15,14 +15,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 from urllib.parse import quote
 
 from bot import errors
-from bot.demo import binaries
+from bot.demo import binaries, processes
 
 find_binaries = binaries.find_binaries
 
@@ -147,7 +147,7 @@ class Server:
 
     def kill(self) -> None:
         """End the server as a power cut would: SIGKILL, to its children as well."""
-        children = _children_of(self.pid)
+        children = processes.children_of(self.pid)
         self._process.kill()
         for child in children:
             with contextlib.suppress(ProcessLookupError):
@@ -161,13 +161,13 @@ class Server:
 
     def pause(self) -> None:
         """Stop the postmaster and its children in their tracks (SIGSTOP): connected, and silent."""
-        for pid in (self.pid, *_children_of(self.pid)):
+        for pid in (self.pid, *processes.children_of(self.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        for pid in (self.pid, *_children_of(self.pid)):
+        for pid in (self.pid, *processes.children_of(self.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
@@ -327,70 +327,38 @@ def _status(home: Path) -> str:
 
 
 def _last_words(home: Path) -> str:
-    """What it said before it died: at first aloud, then in its newest log."""
+    """What it said before it died: at first aloud, then in its log, whose writer is a moment behind."""
+    deadline = time.monotonic() + 1.0
     said = ""
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.02)
+        said = "; ".join(_logged(home))
+    if not said:
+        with contextlib.suppress(OSError):
+            said = (home / "startup.txt").read_text(errors="replace")
+    return said.strip()[-500:] or "it said nothing."
+
+
+def _logged(home: Path) -> list[str]:
+    """The last records of the newest log."""
     with contextlib.suppress(OSError, ValueError):
-        said = (home / "startup.txt").read_text(errors="replace")
         newest = max((home / "log").glob("*.json"), key=lambda path: path.stat().st_mtime)
         records = map(json.loads, newest.read_text(errors="replace").splitlines()[-10:])
-        said = "; ".join(record["message"] for record in records)
-    return said.strip()[-500:] or "it said nothing."
+        return [record["message"] for record in records]
+    return []
 
 
 def _stop_leftover(home: Path) -> None:
     """End a server that outlived its owner on this folder, which we have just locked."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int((home / "postmaster.pid").read_text().splitlines()[0])
-        if not _is_server_of(pid, home):
+        if not processes.is_server_of(pid, home):
             return
-        children = _children_of(pid)
+        children = processes.children_of(pid)
         for victim in (pid, *children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-        _wait_gone((pid, *children))
-
-
-def _is_server_of(pid: int, home: Path) -> bool:
-    return any(known == pid and str(home) in args for known, _, args in _processes())
-
-
-def _children_of(pid: int) -> Sequence[int]:
-    return [child for child, parent, _ in _processes() if parent == pid]
-
-
-def _processes() -> Iterator[tuple[int, int, str]]:
-    """Pid, parent's pid and command line of every process: from /proc, or where there is none, ps."""
-    if not Path("/proc/self/stat").exists():
-        yield from _processes_by_ps()
-        return
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            args = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-            yield int(folder.name), int(fields[1]), args.decode(errors="replace")
-
-
-def _processes_by_ps() -> Iterator[tuple[int, int, str]]:
-    said = subprocess.run(
-        ["/bin/ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=False
-    ).stdout
-    for line in said.splitlines():
-        pid, parent, args = line.split(maxsplit=2)
-        yield int(pid), int(parent), args
-
-
-def _wait_gone(pids: Sequence[int]) -> None:
-    deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and any(_alive(pid) for pid in pids):
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        processes.wait_gone((pid, *children))
 
 
 def _free_port() -> int:
