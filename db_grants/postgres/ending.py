@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import inspect, links, plan, queries, residue
+from db_grants.postgres import failures, inspect, links, plan, queries, residue
 from db_grants.spec import Closed, ManagedRole, Removed, Session
 
 _PAUSE = 0.02  # seconds between two looks for sessions
@@ -23,20 +23,46 @@ _BLIND_PASSES = 4  # empty looks that must do when logins under way never come t
 Clock = Callable[[], datetime]
 
 
-def close(link: links.Link, role: ManagedRole, clock: Clock) -> Closed:
+def close(pool: links.Links, link: links.Link, role: ManagedRole, clock: Clock) -> Closed:
     """Phase one: shut the door, commit, cut sessions until none appears."""
     (rows,) = link.ask(_state_of(role))
     state = _ours(rows, role)
+    early: tuple[Session, ...] = ()
     if state["name"] is not None:
-        shut = plan.shut(role.name)
-        rest = plan.take_over(role.name, state["member_of"], state["version"])
-        # One round trip, two transactions: nothing that fails later can open the door again.
-        link.tell(
-            *_transaction(shut.sql),
-            *_transaction(*(step.sql for step in rest)),
-        )
+        shut = _transaction(plan.shut(role.name).sql)
+        steps = plan.take_over(role.name, state["member_of"], state["version"])
+        rest = _transaction(*(step.sql for step in steps))
+        try:
+            # One round trip, two transactions: nothing that fails later can open the door again.
+            link.tell(*shut, *rest)
+        except failures.Locked:
+            link.roll_back()
+            link.tell(*rest)
+            early = _free_door(pool, link, role)
+            link.tell(*shut)
     cut = _cut_until_none(link, role)
-    return Closed(at=clock(), sessions_cut=cut)
+    return Closed(at=clock(), sessions_cut=(*early, *cut))
+
+
+def _free_door(pool: links.Links, link: links.Link, role: ManagedRole) -> tuple[Session, ...]:
+    """Cut whoever keeps the door open by a lock on the role's own row.
+
+    A holder may ALTER ROLE their own password, and by not committing that (or by preparing it) make
+    our ALTER ROLE wait for ever. By now the role has no privileges left and the bot may act for it.
+    We queue for the lock while the holder's process is still ending, so nobody gets it before us.
+    """
+    (prepared,) = link.ask(queries.query("prepared", oid=role.oid))
+    for row in prepared:
+        _roll_back(pool, role, row["database"], row["gid"])
+    _, found, _ = _look(link, role)
+    return tuple(found)
+
+
+def _roll_back(pool: links.Links, role: ManagedRole, database: str, gid: str) -> None:
+    """Only in its own database, and only as its owner, can a prepared transaction be ended."""
+    with pool.link(database) as there:
+        there.tell(sql.SQL("SET ROLE {}").format(sql.Identifier(role.name)))
+        there.tell(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
 
 
 def _transaction(*statements: sql.Composable) -> tuple[sql.Composable, ...]:
@@ -139,7 +165,9 @@ class Removal:
     def _drop(self, version: int, prepared: links.Rows, databases: list[str]) -> None:
         """The plain case is one statement; what depends on the role makes it longer."""
         for row in prepared:
-            self._attempt(functools.partial(self._roll_back, row["database"], row["gid"]))
+            self._attempt(
+                functools.partial(_roll_back, self._pool, self._role, row["database"], row["gid"])
+            )
         for database in databases:
             self._attempt(functools.partial(self._clean, database))
         if version < inspect.INHERIT_OPTION:
@@ -155,12 +183,6 @@ class Removal:
         except errors.DbGrantsError as error:
             self._troubles.append(str(error))
             self._link.roll_back()
-
-    def _roll_back(self, database: str, gid: str) -> None:
-        """Only in its own database, and only as its owner, can a prepared transaction be ended."""
-        with self._pool.link(database) as there:
-            there.tell(self._named("SET ROLE {}"))
-            there.tell(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
 
     def _clean(self, database: str) -> None:
         """In one database: what it owns goes to quarantine, what it was given is taken away.

@@ -160,7 +160,7 @@ class PostgresEngine:
     def close(self, role: ManagedRole) -> Closed:
         """See `db_grants.engine.Engine.close`."""
         with self._links.link() as link:
-            return ending.close(link, role, self._clock)
+            return ending.close(self._links, link, role, self._clock)
 
     def remove(self, role: ManagedRole) -> Removed:
         """See `db_grants.engine.Engine.remove`."""

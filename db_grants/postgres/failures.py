@@ -16,13 +16,18 @@ _COLLISIONS = {
     "40P01",  # deadlock_detected
     "55006",  # object_in_use
 }
-_TIMEOUTS = {"57014", "55P03"}  # query_canceled by statement_timeout; lock_not_available
+_CANCELLED = "57014"  # query_canceled, by statement_timeout
+_LOCKED = "55P03"  # lock_not_available, after lock_timeout
 _GONE = ("08", "57P", "53")  # connection lost; server going down or coming up; out of resources
 _MISSING = {"42704", "3F000", "42883", "42P01"}
 
 
 class Collision(errors.DbGrantsError):
     """Another session changed the same thing just now. Nothing was changed; try again."""
+
+
+class Locked(errors.TargetUnavailable):
+    """Somebody holds a lock on what was to be changed. Nothing was changed."""
 
 
 class Dependent(errors.DbGrantsError):
@@ -46,18 +51,27 @@ def translated(error: psycopg.Error, *, committing: bool) -> errors.DbGrantsErro
     if is_lost(error):
         kind = errors.OutcomeUnknown if committing else errors.TargetUnavailable
         return kind(f"{(kind.__doc__ or '').strip()} ({_gist(error)})")
-    state = error.sqlstate or ""
-    if state in _TIMEOUTS:
-        return errors.TargetUnavailable(
-            f"The target was too slow; nothing was changed. ({_gist(error)})"
-        )
+    return _refused(error, error.sqlstate or "")
+
+
+def _refused(error: psycopg.Error, state: str) -> errors.DbGrantsError:
+    """The server is there and said no."""
     if state in _COLLISIONS or (state == "XX000" and "concurrently" in _gist(error)):
         return Collision()
-    if state == "2BP01":
-        return Dependent(_gist(error))
     if state == "42501" or state in _MISSING:
         return errors.NotPrepared(f"The target is not prepared for this: {_gist(error)}.")
-    return errors.DbGrantsError(f"The target refused: {_gist(error)} ({state})")
+    known: dict[str, tuple[type[errors.DbGrantsError], str]] = {
+        _LOCKED: (Locked, f"{(Locked.__doc__ or '').strip()} ({_gist(error)})"),
+        _CANCELLED: (
+            errors.TargetUnavailable,
+            f"The target was too slow; nothing was changed. ({_gist(error)})",
+        ),
+        "2BP01": (Dependent, _gist(error)),
+    }
+    kind, message = known.get(
+        state, (errors.DbGrantsError, f"The target refused: {_gist(error)} ({state})")
+    )
+    return kind(message)
 
 
 def _gist(error: psycopg.Error) -> str:

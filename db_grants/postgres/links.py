@@ -181,7 +181,7 @@ def _parsed(url: str, deadline: float) -> dict[str, Any]:
     settings = {
         "search_path": "pg_catalog,pg_temp",  # nobody's function stands in for the server's
         "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
-        "lock_timeout": "5000",
+        "lock_timeout": f"{min(5.0, deadline / 4) * 1000:.0f}",  # leaves time to do without the lock
     }
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
     options = f"{given.pop('options', '') or ''} {ours}"
