@@ -14,6 +14,7 @@ from psycopg import sql
 from db_grants import errors, naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import Credential, GrantSpec, ManagedRole, Removed
+from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
 
 
@@ -353,6 +354,13 @@ def test_another_role_under_that_oid_is_never_touched(shop: Shop, engine: Postgr
         engine.remove(role)
 
 
+def sessions_under(shop: Shop, oid: int) -> int:
+    with shop.connect() as admin:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s"
+        (count,) = admin.execute(query, [oid]).fetchone() or (0,)
+        return int(count)
+
+
 def test_a_session_that_outlived_its_role_is_not_called_closed(
     shop: Shop, engine: PostgresEngine
 ) -> None:
@@ -362,7 +370,7 @@ def test_a_session_that_outlived_its_role_is_not_called_closed(
             admin.execute(f"DROP ROLE {role.name}")
         with pytest.raises(errors.StillAlive):
             engine.close(role)
-        connection.close()
+    wait_for(lambda: not sessions_under(shop, role.oid))  # its process is a moment behind
     engine.close(role)
 
 

@@ -1,7 +1,6 @@
 """A server that stops, goes away or swallows packets: every operation still ends in time."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,63 +16,11 @@ from bot.demo import postgres
 from db_grants import errors, naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import GrantSpec, ManagedRole
+from tests.faults.wire import Mode, Wire
 from tests.fixtures_postgres import SETTINGS, Shop, drop_shop, make_shop
 
 DEADLINE = 2.0
 SLACK = 1.5  # the deadline is looked at every 0.1 s; the rest is for a busy machine
-
-
-class Proxy:
-    """A TCP relay to the server that can swallow what passes, or cut the link after a word."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = int(self._listener.getsockname()[1])
-        self._sockets: list[socket.socket] = []
-        self.swallow = False
-        self._mute = False
-        self.cut_after: bytes | None = None  # forward what holds this, then cut both ends
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return self._port
-
-    def close(self) -> None:
-        self._listener.close()
-        self._cut()
-
-    def _cut(self) -> None:
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, server]
-            for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._relay, args=[source, target], daemon=True).start()
-
-    def _relay(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if self.swallow or (self._mute and target.getsockname()[1] == self.port):
-                    continue
-                cut = self.cut_after is not None and self.cut_after in data
-                self._mute = self._mute or cut  # the server will hear it; its answer is held back
-                target.sendall(data)
-                if cut:
-                    time.sleep(0.2)
-                    self._cut()
-                    self._mute = False
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +33,12 @@ def shop_server(server_folder: Path) -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
-def proxy(shop: Shop) -> Iterator[Proxy]:
-    made = Proxy(shop.server.port)
-    yield made
-    made.close()
+def proxy(shop: Shop) -> Iterator[Wire]:
+    with Wire(shop.server.port) as made:
+        yield made
 
 
-def through(proxy: Proxy, shop: Shop, **options: Any) -> PostgresEngine:
+def through(proxy: Wire, shop: Shop, **options: Any) -> PostgresEngine:
     url = shop.bot_url.replace(f":{shop.server.port}/", f":{proxy.port}/")
     engine = PostgresEngine(url, deadline=DEADLINE, **options)
     shop.engines.append(engine)
@@ -146,26 +92,25 @@ def test_a_stopped_server_holds_nobody_longer_than_the_deadline(shop: Shop) -> N
 
 
 def test_a_link_that_swallows_packets_holds_nobody_longer_than_the_deadline(
-    shop: Shop, proxy: Proxy
+    shop: Shop, proxy: Wire
 ) -> None:
     engine = through(proxy, shop)
     role = engine.create(spec_of(shop))
-    proxy.swallow = True
+    proxy.mode = Mode.BLACKHOLE
     started = time.monotonic()
     with pytest.raises(errors.TargetUnavailable):
         engine.managed()
     assert time.monotonic() - started < DEADLINE + SLACK
-    proxy.swallow = False
+    proxy.mode = Mode.PASS
     assert [found.name for found in engine.managed()] == [role.name]
 
 
-def test_a_commit_whose_answer_is_lost_is_unknown_and_converges(shop: Shop, proxy: Proxy) -> None:
+def test_a_commit_whose_answer_is_lost_is_unknown_and_converges(shop: Shop, proxy: Wire) -> None:
     engine = through(proxy, shop)
     engine.managed()
-    proxy.cut_after = b"COMMIT"
+    proxy.lose_answer_to(b"COMMIT")
     with pytest.raises(errors.OutcomeUnknown):
         engine.create(spec_of(shop))
-    proxy.cut_after = None
     role = engine.find("fau1ty01", "jit_fau1ty01")
     assert role is not None
     assert engine.create(spec_of(shop)) == role
@@ -173,45 +118,40 @@ def test_a_commit_whose_answer_is_lost_is_unknown_and_converges(shop: Shop, prox
     assert engine.remove(role).clean
 
 
-def test_a_link_lost_before_the_commit_leaves_nothing(shop: Shop, proxy: Proxy) -> None:
+def test_a_link_lost_before_the_commit_leaves_nothing(shop: Shop, proxy: Wire) -> None:
     engine = through(proxy, shop)
     engine.managed()
-    proxy.cut_after = b"CREATE ROLE"
+    proxy.lose_answer_to(b"CREATE ROLE")
     with pytest.raises(errors.TargetUnavailable):
         engine.create(spec_of(shop))
-    proxy.cut_after = None
     assert engine.find("fau1ty01", "jit_fau1ty01") is None
 
 
 @pytest.mark.parametrize("word", [b"NOLOGIN CONNECTION LIMIT 0", b"pg_terminate_backend"])
 def test_an_end_that_lost_its_link_is_ended_by_trying_again(
-    shop: Shop, proxy: Proxy, word: bytes
+    shop: Shop, proxy: Wire, word: bytes
 ) -> None:
     engine = through(proxy, shop)
     role = engine.create(spec_of(shop))
     credential = engine.reveal(role, datetime.now(UTC), shop.database)
     url = shop.server.url(shop.database, role.name, credential.password)
     with contextlib.closing(psycopg.connect(url)) as session:
-        proxy.cut_after = word
+        proxy.lose_answer_to(word)
         with pytest.raises((errors.OutcomeUnknown, errors.TargetUnavailable)):
             engine.close(role)
-        proxy.cut_after = None
         engine.close(role)
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
     assert engine.remove(role).clean
 
 
-def test_a_drop_whose_answer_is_lost_is_found_done_by_trying_again(
-    shop: Shop, proxy: Proxy
-) -> None:
+def test_a_drop_whose_answer_is_lost_is_found_done_by_trying_again(shop: Shop, proxy: Wire) -> None:
     engine = through(proxy, shop)
     role = engine.create(spec_of(shop))
     engine.close(role)
-    proxy.cut_after = b"DROP ROLE"
+    proxy.lose_answer_to(b"DROP ROLE")
     with pytest.raises(errors.OutcomeUnknown):
         engine.remove(role)
-    proxy.cut_after = None
     assert engine.remove(role).clean
     assert engine.managed() == ()
 
