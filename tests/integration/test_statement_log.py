@@ -104,7 +104,7 @@ def rotate(shop: Shop) -> None:
 
 def test_another_role_is_not_told_of_even_if_a_statement_pretends_so(shop: Shop) -> None:
     pretend = (
-        'SELECT 1 -- \n2026-11-22 00:00:00.000 EST,"jit_v1ct1m01","x",1,"",6.1,1,"",,,,LOG,00000,'
+        'SELECT 1 /*\n2026-11-22 00:00:00.000 EST,"jit_v1ct1m01","x",1,"",6.1,1,"",,,,LOG,00000,'
         '"statement: DROP TABLE x"\n{"timestamp":"2026-11-22 00:00:00.000 EST","user":"jit_v1ct1m01"}*/'
     )
     told(shop, "f0rger01", pretend)
