@@ -53,7 +53,7 @@ class Activation:
             return self._give_up(grant, f"no connection to {grant.target} is set up")
         try:
             return self._make(story, self._intend(grant), engine)
-        except errors.Conflict:  # ended by somebody meanwhile; that end cleans up after us
+        except errors.Conflict:  # ended by somebody meanwhile; that end finds what we made
             return self._store.grant(grant_id)
 
     def _intend(self, grant: model.Grant) -> model.Grant:
@@ -82,32 +82,22 @@ class Activation:
 
     def _live(self, story: model.Story, grant: model.Grant, role: spec.ManagedRole) -> model.Grant:
         now = self._clock.now()
-        try:
-            with self._store.begin(store.SYSTEM) as tx:
-                live = tx.move_grant(
-                    grant.id,
-                    model.GrantStatus.ACTIVATING,
-                    model.GrantStatus.ACTIVE,
-                    role_oid=role.oid,
-                    activated_at=now,
-                    attempts=0,
-                    next_attempt_at=None,
-                    last_error=None,
-                )
-                _say_live(tx, story.request, live, now)
-        except errors.Conflict:
-            return self._remember_role(grant, role)
+        with self._store.begin(store.SYSTEM) as tx:
+            live = tx.move_grant(
+                grant.id,
+                model.GrantStatus.ACTIVATING,
+                model.GrantStatus.ACTIVE,
+                role_oid=role.oid,
+                activated_at=now,
+                attempts=0,
+                next_attempt_at=None,
+                last_error=None,
+            )
+            _say_live(tx, story.request, live, now)
         faults.checkpoint("grant-active")
         _log.info("grant_active", grant=grant.id, target=grant.target)
         self._wake()
         return live
-
-    def _remember_role(self, grant: model.Grant, role: spec.ManagedRole) -> model.Grant:
-        """Somebody ended it while it was being made: the end must know what to look for."""
-        with self._store.begin(store.SYSTEM) as tx:
-            return tx.note_grant(
-                grant.id, model.GrantStatus.REVOKING, event=None, role_oid=role.oid
-            )
 
     def _delay(self, grant: model.Grant, error: target_errors.DbGrantsError) -> model.Grant:
         if self._clock.now() >= grant.activate_by:

@@ -182,6 +182,14 @@ def test_an_approver_removed_after_the_card_was_posted_cannot_decide(
         world.approve(bot, request_id)
 
 
+def test_an_approver_is_asked_after_afresh_at_the_click(world: World, bot: service.Service) -> None:
+    request_id = world.ask(bot)
+    world.directory.remembered[BO.id] = BO
+    world.directory.people[BO.id] = person(BO.id, BO.name, refusal=model.Refusal.DEACTIVATED)
+    with pytest.raises(errors.NotAllowed, match="Only full members"):
+        world.approve(bot, request_id)
+
+
 def test_a_requester_who_became_a_guest_is_granted_nothing(
     world: World, bot: service.Service
 ) -> None:

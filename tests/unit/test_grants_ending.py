@@ -361,3 +361,20 @@ def test_a_grant_on_a_target_that_left_the_catalog_goes_on_being_tried_and_alarm
     assert grant.status is REVOKING
     assert grant.alarmed_at is not None
     assert "No connection to shop" in str(grant.last_error)
+
+
+def test_a_revoke_in_the_instant_of_activation_ends_what_became_active(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    begin = bot.grants._ending.begin
+
+    def overtaken(*args: object) -> model.Grant:
+        bot.grants.activate(request_id)
+        return begin(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bot.grants._ending, "begin", overtaken)
+    bot.grants.revoke(request_id, BO.id)
+    assert world.grant(request_id).activated_at is not None
+    assert bot.grants.end(request_id).status is model.GrantStatus.REVOKED
