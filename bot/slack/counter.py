@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 import structlog
@@ -148,12 +148,9 @@ class Counter:
             self._work.submit(lambda: _settle(found, job))
         except errors.Busy:
             return _refusal(origin, errors.Busy(), doing)
-        try:
-            found.result(PATIENCE)
-        except TimeoutError:
-            if not found.done():
-                found.add_done_callback(lambda _: self._late(origin, doing, found, done))
-                return {"response_action": "update", "view": modals.waiting("One moment")}
+        if not wait([found], PATIENCE).done:
+            found.add_done_callback(lambda _: self._late(origin, doing, found, done))
+            return {"response_action": "update", "view": modals.waiting("One moment")}
         error = found.exception()
         return _refusal(origin, error, doing) if isinstance(error, Exception) else {}
 

@@ -149,7 +149,7 @@ class Desk:
 
     def approve(self, origin: Origin) -> None:
         """Approve; the card tells the rest."""
-        self._await_note(origin)
+        self._await_note(origin.value, origin.source)
         self._access.review(
             origin.value, origin.user_id, model.Answer.APPROVE, source=origin.source
         )
@@ -157,14 +157,14 @@ class Desk:
     def check_deny(self, origin: Origin) -> None:
         """After the window is open: refuse it when the button is not in one of our messages."""
         if origin.source is not None:
-            self._await_note(origin)
+            self._await_note(origin.value, origin.source)
             self._access.check_source(origin.value, origin.user_id, origin.source)
 
-    def _await_note(self, origin: Origin) -> None:
+    def _await_note(self, request_id: str, source: access.Source | None) -> None:
         """A fast click can overtake our own note of where the card was posted."""
         deadline = time.monotonic() + NOTE_WITHIN
-        while origin.source is not None and time.monotonic() < deadline:
-            if self._store.story(origin.value).message(notices.Kind.CARD) is not None:
+        while source is not None and time.monotonic() < deadline:
+            if self._store.story(request_id).message(notices.Kind.CARD) is not None:
                 return
             time.sleep(0.02)
 
@@ -172,8 +172,10 @@ class Desk:
         """The reason was sent."""
         place = forms.metadata_source(origin.view)
         source = access.Source(channel_id=place[0], ts=place[1]) if place else None
+        request_id = forms.metadata_id(origin.view)
+        self._await_note(request_id, source)
         self._access.review(
-            forms.metadata_id(origin.view),
+            request_id,
             origin.user_id,
             model.Answer.DENY,
             forms.comment(origin.view),

@@ -125,7 +125,7 @@ class Acme:
 
     def wait_card(self, words: str) -> things.Message:
         """Wait until the newest card says so."""
-        return self.saying(lambda: [self.card()], words)
+        return self.saying(lambda: self.cards()[-1:], words)
 
     def saying(self, messages: Any, *words: str) -> things.Message:
         """Wait for a message that holds all these words."""

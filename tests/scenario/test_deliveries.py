@@ -130,8 +130,10 @@ def test_a_refreshed_socket_never_goes_deaf(acme: Acme) -> None:
 
 
 def test_sockets_that_break_without_a_word_are_replaced_at_once(acme: Acme) -> None:
+    client = acme.slack.gateway._handler.client
+    before = client.session_id()
     acme.workspace.trouble.close_sockets()
-    acme.workspace.wait_for(lambda: acme.workspace.connected, 3)
+    acme.workspace.wait_for(lambda: client.is_connected() and client.session_id() != before, 2)
     assert acme.slash(ANA, "/jit help") is not None
 
 

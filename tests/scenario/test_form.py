@@ -65,9 +65,9 @@ def test_errors_stay_beside_their_fields(acme: Acme) -> None:
     acme.window(ANA, "Needs 1 of Bo, Cleo, Dan")
     wrong = acme.workspace.submit(ANA, values={"Why": "no ticket"})
     assert wrong is not None
-    assert {
-        block: text[:28] for block, text in wrong.items()
-    } == {"field.why": "Write the ticket first, like"}
+    assert {block: text[:28] for block, text in wrong.items()} == {
+        "field.why": "Write the ticket first, like"
+    }
     assert acme.workspace.submit(ANA, values={"Why": "INC-1 with one"}) is None
     acme.wait_card("INC-1 with one")
 

@@ -35,7 +35,7 @@ def test_the_requester_cannot_approve(acme: Acme) -> None:
         {"deleted": True},
         {"is_bot": True},
     ],
-    ids=lambda marks: "+".join(marks),
+    ids="+".join,
 )
 def test_an_account_that_is_no_full_member_any_more_cannot_approve(
     acme: Acme, marks: dict[str, object]
