@@ -33,7 +33,8 @@ def demo(
         raise errors.OperatorError(
             f"The demo needs {error.name}: pip install 'jit-access-bot[demo]'"
         ) from error
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell ignored Ctrl-C for us
+        signal.signal(ending, _interrupt)
     begin = time.monotonic()
     try:
         with parts_of_it.running(folder, port=port, say=_say) as parts:
