@@ -365,7 +365,7 @@ def test_a_session_that_outlived_its_role_is_not_called_closed(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)) as connection:
+    with closing(login(shop, credential)):
         with shop.connect() as admin:
             admin.execute(f"DROP ROLE {role.name}")
         with pytest.raises(errors.StillAlive):
