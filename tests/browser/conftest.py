@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from bot.demo.workspace import acts, server
 from tests import fixtures_workspace
 
+ACK_SECONDS = 2.0
 Blocks = list[dict[str, Any]]
 Tab = Callable[..., Page]
 
@@ -235,7 +236,7 @@ def _listen(app: Any, told: list[Any]) -> None:  # noqa: C901 - listeners, one a
 def slack() -> Iterator[Slack]:
     """The workspace and its app, connected."""
     desk = Desk()
-    workspace = acts.Workspace(ack_timeout=fixtures_workspace.ACK_SECONDS)
+    workspace = acts.Workspace(ack_timeout=ACK_SECONDS)
     with server.Server(workspace, page=True, bench=desk) as running:
         bolt = fixtures_workspace.Bolt(running)
         try:

@@ -5,12 +5,19 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -51,6 +58,7 @@ class Site:
         guarded = [Middleware(guard.Guard)]
         return [
             Route("/", self._page, middleware=guarded),
+            Route("/archives/{channel}/p{digits:int}", self._permalink, middleware=guarded),
             Mount(
                 "/page",
                 routes=[
@@ -87,6 +95,19 @@ class Site:
     def _page(self, request: Request) -> Response:
         tab = visit.of(request.query_params, self.workspace)
         return HTMLResponse(self.screen.page(tab))
+
+    def _permalink(self, request: Request) -> Response:
+        """Where a message stands: its channel, with its thread open."""
+        channel, digits = request.path_params["channel"], str(request.path_params["digits"])
+        ts = f"{digits[:-6]}.{digits[-6:]}"
+        message = self.workspace.find_message(channel, ts)
+        query = {
+            "in": channel,
+            "thread": message.thread_ts if message and message.thread_ts else ts,
+        }
+        if person := request.query_params.get("as"):
+            query["as"] = person
+        return RedirectResponse(f"/?{urlencode(query)}#m-{ts}")
 
     def _live(self, request: Request) -> Response:
         tab = visit.of(request.query_params, self.workspace)

@@ -153,7 +153,10 @@ $("sql-text").addEventListener("keydown", (event) => {
 async function run() {
   const told = await act("sql/run", { statement: $("sql-text").value });
   if (!told) return;
-  if (!told.ok && isCut(told.message)) state(told.message, "cut");
+  if (!told.ok && isCut(told.message)) {
+    state(told.message, "cut");
+    return $("sql-result").replaceChildren();
+  }
   $("sql-result").replaceChildren(...(told.ok ? result(told) : [make("p", told.message, "error")]));
 }
 

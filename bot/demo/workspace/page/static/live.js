@@ -146,9 +146,12 @@ function arrive() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-go], a.mention");
+  const link = event.target.closest("a");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  const permalink = link.origin === location.origin && link.pathname.startsWith("/archives/");
+  if (!permalink && !link.matches("[data-go], .mention")) return;
   event.preventDefault();
+  if (permalink) return location.assign(`${link.pathname}?as=${me()}`);
   history.pushState(null, "", link.href);
   arrive();
 });
@@ -186,6 +189,7 @@ toggled("bench-toggle", "bench", () => (document.getElementById("bench").checkVi
 toggled("side-toggle", "side", (now) => (now === "open" ? "closed" : "open"));
 
 for (const box of document.querySelectorAll("[data-scroll]")) box.scrollTop = box.scrollHeight;
+if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" });
 arrived = true;
 document.dispatchEvent(new CustomEvent("woven", { detail: { arrived } }));
 connect();
