@@ -25,6 +25,8 @@ def thread(story: model.Story, data: Mapping[str, Any]) -> render.Mrkdwn:
     """`14:02 Approved by Bo`."""
     at = render.clock(datetime.fromisoformat(data["at"]))
     figures = {**data, "until": _moment(data.get("until"))}
+    if "why" in data:
+        figures["why"] = words.problem(data["why"], story.request.target)
     why = words.cause(
         data.get("cause"),
         data.get("who"),
@@ -70,7 +72,7 @@ def alarm(
         "alarm": data["alarm"],
         "over": bool(data.get("over")),
         "since": render.when(since, around.now) if since else "",
-        "error": str(data.get("error") or "").rstrip("."),
+        "error": words.problem(data["error"], story.request.target) if data.get("error") else "",
         "link": link(story.request.id),
     }
     return render.text("alarm", **found)

@@ -253,10 +253,18 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         "ended_at": render.when(ended, now),
         "ended_by": render.Mrkdwn(f"({why})") if early else "",
         "cause": render.Mrkdwn(f"{why[:1].upper()}{why[1:]}."),
-        "error": (grant.last_error or f"{grant.target} does not answer").rstrip("."),
+        "error": problem(grant.last_error, grant.target),
         "left": render.some([*grant.residue, *grant.quarantined], 3),
         "quarantined": render.some(grant.quarantined, 3),
     }
+
+
+def problem(error: str | None, target: str) -> str:
+    """A target's error for the middle of a sentence: `shop could not be reached`."""
+    said = render.clean(error or "The target does not answer.").partition(". ")[0].rstrip(".")
+    if said.startswith("The target "):
+        return f"{target} {said.removeprefix('The target ')}"
+    return f"{said[:1].lower()}{said[1:]}" if said[1:2].islower() else said
 
 
 def line(story: model.Story, around: Around) -> render.Mrkdwn:

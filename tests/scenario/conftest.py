@@ -64,7 +64,7 @@ class Acme:
         self.wiki = Target(memory.MemoryEngine(clock=self.clock.now))
         self.connect()
 
-    def connect(self) -> None:
+    def connect(self, *, wait: bool = True) -> None:
         """Start a bot over the state that is there."""
         self.store = store.open_store(self.url, self.clock)
         web = client.web_client(self.workspace.bot_token, self.running.api_url)
@@ -79,7 +79,8 @@ class Acme:
         )
         self.slack.start()
         self.service.start()
-        self.workspace.wait_for(lambda: self.workspace.connected)
+        if wait:
+            self.workspace.wait_for(lambda: self.workspace.connected)
 
     def _slack(self, made: service.Service, web: Any, directory: identity.Directory) -> slack.Slack:
         self.slack = slack.create(

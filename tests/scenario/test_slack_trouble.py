@@ -1,0 +1,139 @@
+"""Slack answers badly or not at all: words come later, deeds do not wait, nobody is left guessing."""
+
+import os
+
+import pytest
+
+from bot import errors, model, slack
+from bot.slack import client, identity
+from tests.scenario.conftest import ACCESS, ANA, BO, Acme, text_of
+
+
+def test_a_rate_limit_delays_the_card_and_loses_nothing(acme: Acme) -> None:
+    acme.workspace.trouble.rate_limit("chat.postMessage", n=2, retry_after=1)
+    card = acme.asked()
+    assert card.text == "Ana Lima asks to read customer data on shop (production)"
+    acme.told(ANA, "Asked Bo, Cleo and Dan")
+    assert len(acme.cards()) == 1
+
+
+def test_while_slack_is_down_access_still_ends_and_the_card_catches_up(acme: Acme) -> None:
+    request_id = acme.live()
+    acme.workspace.trouble.down()
+    acme.service.grants.revoke_as_operator(request_id, "ops")
+    acme.service.wake()
+    acme.workspace.wait_for(
+        lambda: acme.store.grant(request_id).status is model.GrantStatus.REVOKED, 10
+    )
+    assert "Active until" in text_of(acme.card())
+    acme.workspace.trouble.down(on=False)
+    acme.workspace.wait_for(lambda: "verified gone" in text_of(acme.card()), 15)
+    acme.thread("Access ended and verified")
+
+
+def test_a_window_that_slack_does_not_open_is_told(acme: Acme) -> None:
+    acme.workspace.trouble.fail("views.open", "internal_error", n=1)
+    acme.slash(ANA, "/jit")
+    acme.whispered(ANA, "Slack did not open the window. Press again.")
+
+
+def test_when_the_card_cannot_be_posted_the_requester_is_told(acme: Acme) -> None:
+    acme.workspace.leave(ACCESS, "U0JIT")
+    acme.slash(ANA, "/jit read_customer_data 30m INC-1 x")
+    acme.told(ANA, "could not be shown to those who decide: the bot is not in", "Home tab")
+    acme.workspace.open_home(BO)
+    home = acme.workspace.wait_for(lambda: acme.workspace.home_of(BO))
+    acme.workspace.click(BO, home, "Approve 30 min")
+    acme.told(ANA, "is yours until")
+
+
+def test_a_target_that_is_down_is_said_and_can_be_given_up(acme: Acme) -> None:
+    acme.shop.down = True
+    acme.workspace.click(BO, acme.asked(), "Approve 30 min")
+    card = acme.wait_card("Approved by Bo, but nothing was granted: shop could not be reached")
+    acme.workspace.click(BO, card, "Stop trying", confirm=True)
+    acme.shop.down = False
+    acme.wait_card("Approved by Bo, but nothing was granted")
+    acme.workspace.wait_for(lambda: "Stop trying" not in text_of(acme.card()), 10)
+
+
+def test_a_workspace_without_user_groups_is_explained(acme: Acme) -> None:
+    acme.workspace.paid_plan = False
+    directory = identity.Directory(
+        client.web_client(acme.workspace.bot_token, acme.running.api_url)
+    )
+    assert directory.members("@data-owners") is None
+    assert "this workspace's Slack plan has none" in (directory.reason("@data-owners") or "")
+
+
+def test_who_belongs_where_is_read_from_slack(acme: Acme) -> None:
+    directory = acme.slack.directory
+    assert directory.members("@data-owners") == {"U0BO", "U0CLEO", "U0DAN"}
+    assert directory.members("S0OWNERS") == {"U0BO", "U0CLEO", "U0DAN"}
+    assert {"U0BO", "U0DAN"} <= (directory.members("#dba") or set())
+    assert directory.members("bo@acme.test") == {"U0BO"}
+    assert directory.members("nobody@acme.test") is None
+    assert directory.members("@nobody") is None
+    assert directory.resolve_channel("#db-access") == ACCESS
+    assert directory.resolve_channel("#nowhere") is None
+
+
+def test_what_was_read_is_remembered_but_a_fresh_look_is_fresh(acme: Acme) -> None:
+    directory = acme.slack.directory
+    assert directory.person(BO).refusal is None
+    acme.workspace.change_user(BO, deleted=True)
+    assert directory.person(BO).refusal is None
+    assert directory.person(BO, fresh=True).refusal is model.Refusal.DEACTIVATED
+    with pytest.raises(errors.NotFound):
+        directory.person("U0NOBODY")
+
+
+@pytest.mark.parametrize(("key", "token"), [("SLACK_BOT_TOKEN", "xoxb-wrong")])
+def test_a_refused_bot_token_names_its_key_and_not_its_value(
+    acme: Acme, key: str, token: str
+) -> None:
+    with pytest.raises(errors.SettingsError, match=key) as refused:
+        client.identify(client.web_client(token, acme.running.api_url))
+    assert token not in str(refused.value)
+
+
+def test_a_refused_app_token_names_its_key_and_not_its_value(acme: Acme) -> None:
+    made = slack.create(
+        client=client.web_client(acme.workspace.bot_token, acme.running.api_url),
+        app_token="xapp-wrong",
+        access=acme.service.access,
+        grants=acme.service.grants,
+        store=acme.store,
+        directory=acme.slack.directory,
+        lanes=acme.service.lanes,
+        catalog=lambda: acme.catalog,
+        clock=acme.clock,
+    )
+    with pytest.raises(errors.SettingsError, match="SLACK_APP_TOKEN") as refused:
+        made.start()
+    made.stop()
+    assert "xapp-wrong" not in str(refused.value)
+
+
+def test_the_bot_starts_while_slack_is_down_and_connects_later(acme: Acme) -> None:
+    acme.disconnect()
+    acme.workspace.trouble.down()
+    acme.connect(wait=False)
+    assert not acme.slack.gateway.connected()
+    acme.workspace.trouble.down(on=False)
+    acme.workspace.wait_for(lambda: acme.workspace.connected, 10)
+    acme.asked()
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_a_local_server(
+    acme: Acme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", os.environ.get("NO_PROXY", ""))
+    monkeypatch.setenv("no_proxy", os.environ.get("no_proxy", ""))
+    web = client.web_client(acme.workspace.bot_token, acme.running.api_url)
+    assert client.identify(web).team_id == "T0ACME"
+    acme.restart()
+    acme.asked()
+    acme.whispered(ANA, "Asked Bo, Cleo and Dan")
