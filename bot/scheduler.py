@@ -10,7 +10,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -209,8 +209,9 @@ class Scheduler:
             return
         now = self._clock.now()
         if now < deadline <= now + timedelta(days=1):
+            moment = datetime.now(UTC) + (deadline - now)  # the bell goes by the machine's clock
             self._bell.add_job(
-                self._deadline, DateTrigger(deadline), id="deadline", replace_existing=True
+                self._deadline, DateTrigger(moment), id="deadline", replace_existing=True
             )
 
     def _deadline(self) -> None:

@@ -28,11 +28,16 @@ def test_a_request_becomes_a_grant_and_ends_without_anybody_watching(
     assert world.shop.engine.managed() == ()
 
 
-def test_what_another_process_commits_is_noticed(world: World, bot: service.Service) -> None:
+def test_what_another_process_commits_is_noticed(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = list[bool]()
+    changed = bot.scheduler._changed
+    monkeypatch.setattr(bot.scheduler, "_changed", lambda: looks.append(changed()) or looks[-1])
     bot.start()
     request_id = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
     wait_for(lambda: status(world, request_id) == "active")
-    world.quiet(bot)
+    wait_for(lambda: looks and not looks[-1])  # at rest: nothing is worth a look
     other = store.open_store(world.url, world.clock)
     with other.begin(store.Actor(kind="operator", id="root")) as tx:
         tx.move_grant(
