@@ -1,5 +1,6 @@
 """Puts the Slack side together: client, listeners, poster, socket."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bot import access, grants, store, work
 from bot import catalog as catalogs
 from bot import clock as clocks
 from bot.slack import answers, counter, desk, identity, listeners, poster, scene, socket
+from bot.slack import client as clients
 
 DOORS = 32  # workers that open windows
 
@@ -20,6 +22,7 @@ DOORS = 32  # workers that open windows
 class Slack:
     """The running Slack side. `start` connects, `stop` disconnects."""
 
+    client: slack_sdk.WebClient
     bolt: slack_bolt.App
     poster: poster.Poster
     directory: identity.Directory
@@ -27,7 +30,12 @@ class Slack:
     doors: work.Pool
 
     def start(self) -> None:
-        """Connect. Raises SettingsError when Slack refuses a token; goes on trying without it."""
+        """Connect. Raises SettingsError when Slack refuses a token.
+
+        When Slack does not answer, goes on trying in the background.
+        """
+        with contextlib.suppress(clients.Unreachable):
+            clients.identify(self.client)
         self.gateway.start()
 
     def stop(self) -> None:
@@ -79,7 +87,14 @@ def create(
         home=doing.home,
     )
     gateway = socket.Gateway(bolt, app_token)
-    return Slack(bolt=bolt, poster=speaking, directory=directory, gateway=gateway, doors=doors)
+    return Slack(
+        client=client,
+        bolt=bolt,
+        poster=speaking,
+        directory=directory,
+        gateway=gateway,
+        doors=doors,
+    )
 
 
 def bolt_app(client: slack_sdk.WebClient) -> slack_bolt.App:

@@ -78,6 +78,9 @@ class Poster:
         if kind in {Kind.HOME, Kind.DIGEST}:
             (self._publish if kind is Kind.HOME else self._digest)(row)
             return None
+        if kind is Kind.FINDING:
+            self._audit(kind, "", _spoken(reports.finding(row.data)))
+            return None
         if story is None:
             raise outbox.Never("the request is not in the record")
         around = self._scene.around(story)

@@ -78,6 +78,12 @@ def alarm(
     return render.text("alarm", **found)
 
 
+def finding(data: Mapping[str, Any]) -> render.Mrkdwn:
+    """What reconciling found, or that it is so no more."""
+    known = ("kind", "target", "role", "what", "proposal", "done", "over")
+    return render.text("finding", **{name: data.get(name) or "" for name in known})
+
+
 def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
     """What one grant came to. ValueError when nothing was granted."""
     found = summary.summarise(story)
