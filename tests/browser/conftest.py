@@ -145,6 +145,7 @@ class Slack:
         self.url = running.url
         self.workspace = running.workspace
         self.client = bolt.client
+        self._bolt = bolt
         self.desk = desk
         self.told: list[Any] = []
         _listen(bolt.app, self.told)
@@ -152,6 +153,12 @@ class Slack:
     def post(self, words: str, **more: Any) -> str:
         sent = self.client.chat_postMessage(channel="C0ACCESS", text=words, **more)
         return str(sent["ts"])
+
+    def leave(self) -> None:
+        """The app goes away."""
+        self._bolt.close()
+        self._bolt.handlers.clear()
+        self.workspace.wait_for(lambda: self.workspace.connected == 0)
 
     def heard(self, *what: Any) -> None:
         self.workspace.wait_for(lambda: what in self.told)

@@ -273,8 +273,9 @@ def test_a_new_message_elsewhere_is_marked_until_it_is_read(tab: Tab, slack: Sla
 
 def test_a_bot_that_is_away_is_told_and_the_command_is_not_lost(tab: Tab, slack: Slack) -> None:
     page = tab()
-    slack.workspace.trouble.close_sockets()
-    slack.workspace.wait_for(lambda: slack.workspace.connected == 0)
+    slack.leave()
+    expect(page.get_by_text("No app is connected")).to_be_visible()
+    composer(page).focus()
     page.keyboard.type("/jit mine")
     page.keyboard.press("Enter")
     expect(page.get_by_role("log")).to_contain_text("/jit failed with the error")
