@@ -24,7 +24,7 @@ _BATCH = 100
 _POISON = 8  # times a row may break the poster before it is given up
 _AT_LEAST_EVERY = 1.0  # seconds between looks, woken or not
 _IN_CHANNEL = frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY})
-_IN_AUDIT = frozenset({Kind.AUDIT, Kind.ALARM, Kind.DIGEST})
+_IN_AUDIT = frozenset({Kind.AUDIT, Kind.ALARM, Kind.FINDING, Kind.DIGEST})
 
 
 class Later(errors.JitError):

@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot import access, digests, errors, grants, model, store, work
+from bot import access, digests, errors, grants, model, reconcile, store, work
 from bot import clock as clocks
 from bot import outbox as outboxes
 
@@ -44,6 +44,7 @@ class Scheduler:
         outbox: outboxes.Outbox,
         lanes: work.Lanes,
         digests: digests.Digests,
+        reconciler: reconcile.Reconciler,
         clock: clocks.Clock,
     ) -> None:
         self._store = store
@@ -52,6 +53,7 @@ class Scheduler:
         self._outbox = outbox
         self._lanes = lanes
         self._digests = digests
+        self._reconciler = reconciler
         self._clock = clock
         self._rung = threading.Event()
         self._closing = threading.Event()
@@ -97,6 +99,7 @@ class Scheduler:
             self._step(f"hand_out_{status}", hand_out)
         self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)
+        self._step("reconcile", self._reconcile)
         self._step("digest", self._digests.say_if_due)
         self._step("arm", self._arm)
         self._outbox.wake()
@@ -152,6 +155,15 @@ class Scheduler:
     def _begin_due(self) -> None:
         for grant in self._grants.begin_due():
             self._dispatch(grant, self._grants.shut, work.Urgency.CLOSE)
+
+    def _reconcile(self) -> None:
+        """Each target in its own lane, after whatever is urgent there."""
+        for target in self._reconciler.due():
+            look = functools.partial(self._reconciler.look, target)
+            try:
+                self._lanes.target(target).submit("reconcile", look, work.Urgency.CLEAN)
+            except errors.Busy:
+                _log.warning("lane_full", target=target)
 
     def _dispatch(
         self, grant: model.Grant, job: Callable[[str], object], urgency: work.Urgency

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from bot import access, context, digests, grants, outbox, scheduler, store, work
+from bot import access, context, digests, grants, outbox, reconcile, scheduler, store, work
 from bot import catalog as catalogs
 from bot import clock as clocks
 from db_grants import engine as engines_
@@ -43,6 +43,9 @@ class Service:
             clock=clock,
             wake=self.wake,
         )
+        self.reconciler = reconcile.Reconciler(
+            store=store, engines=engines, clock=clock, wake=self.wake
+        )
         self.outbox = outbox.Outbox(store=store, poster=poster(self), clock=clock)
         self.scheduler = scheduler.Scheduler(
             store=store,
@@ -51,6 +54,7 @@ class Service:
             outbox=self.outbox,
             lanes=self.lanes,
             digests=digests.Digests(store=store, catalog=catalog, clock=clock),
+            reconciler=self.reconciler,
             clock=clock,
         )
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from bot import model
 from bot import store as stores
-from bot.audit import summary
+from bot.audit import findings, summary
 
 LATE_AFTER = timedelta(seconds=15)  # what we promise: access ends at most this long after its time
 _SHOWN = 3
@@ -51,6 +51,7 @@ class Digest:
     longest_waits: tuple[Item, ...]  # for people's decisions, longest first
     unused: tuple[Item, ...]  # ended, and surely never used
     by_entitlement: tuple[tuple[str, int], ...]  # granted, most first
+    findings: tuple[findings.Finding, ...]  # where record and targets differ now
     events: int  # in the whole chain
     head: str  # the chain's last hash
 
@@ -93,6 +94,7 @@ def of_day(
         longest_waits=_longest((each, _wait(each)) for each in decided)[:_SHOWN],
         unused=tuple(_item(each) for each in ended if each.used is False),
         by_entitlement=tuple(Counter(each.entitlement for each in made).most_common()),
+        findings=findings.all_open(store),
         events=events,
         head=head,
     )
@@ -112,6 +114,7 @@ def _worth_saying(digest: Digest, decided: list[stores.Outline]) -> bool:
         digest.active
         or digest.waiting
         or digest.overdue
+        or digest.findings
         or digest.granted
         or digest.ended
         or decided

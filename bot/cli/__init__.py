@@ -29,6 +29,7 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "revoke": "ending:revoke",
     "shorten": "ending:shorten",
     "sweep": "sweep:sweep",
+    "reconcile": "reconcile:reconcile",
 }
 _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 

@@ -216,6 +216,13 @@ class Reads(ABC):
         with self._reading() as connection:
             return connection.execute(query).scalar_one_or_none()
 
+    def kept(self, prefix: str) -> dict[str, str]:
+        """The small things kept by `put` under keys with that beginning."""
+        setting = tables.setting
+        query = sa.select(setting).where(setting.c.key.startswith(prefix, autoescape=True))
+        with self._reading() as connection:
+            return {row.key: row.value for row in connection.execute(query)}
+
 
 def _story(connection: sa.Connection, request_id: str) -> model.Story:
     row = connection.execute(sa.select(_REQUEST).where(_REQUEST.c.id == request_id)).one_or_none()

@@ -176,6 +176,16 @@ class Transaction(Reads):
         """This message is ours, and a click on it counts. Twice is the same as once."""
         self._insert(tables.message, mapping.values_of(ref))
 
+    def put(self, key: str, value: str) -> None:
+        """Keep a small thing by key, in place of what was kept there."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(tables.setting).values(key=key, value=value)
+        self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["key"], set_={"value": statement.excluded.value}
+            )
+        )
+
     def record(self, type: str, request_id: str | None, data: Mapping[str, object]) -> None:  # noqa: A002
         """Append an audit event. `data` must hold only what JSON, times and durations can say."""
         self._events.append((type, request_id, data))
