@@ -26,6 +26,7 @@ class Mrkdwn(str):
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+NAME_LONGEST = 80  # characters; Slack's own limit for a name
 _FORMATTING = str.maketrans({"*": "", "~": "", "`": "'"})
 
 
@@ -72,7 +73,8 @@ def link(url: str, label: str) -> Mrkdwn:
 
 def name(text: str) -> Mrkdwn:
     """Somebody's name as mrkdwn, without the marks that would make it bold or struck out."""
-    return escape(text.translate(_FORMATTING).strip("_ ") or "someone")
+    kept = clean(text.translate(_FORMATTING), limit=NAME_LONGEST).strip("_ ")
+    return escape(kept or "someone")
 
 
 def short(text: str) -> str:

@@ -44,6 +44,8 @@ class Around:
     reasons: tuple[str, ...] = field(default=())
 
 
+QUOTED = 600  # characters of a comment or an error in a message
+
 _SETTLED = {
     model.RequestStatus.PENDING: State.WAITING,
     model.RequestStatus.APPROVED: State.GRANTING,  # until there is a grant to look at
@@ -209,10 +211,11 @@ def facts(story: model.Story, around: Around) -> dict[str, Any]:
         "length": render.duration(request.duration),
         "needs": request.needs,
         "approvals": _approvals(story),
+        "so_far": render.Mrkdwn(", ".join(_approvals(story))),
         "asked": render.Mrkdwn(render.listing(approvers(request, around))),
         "decide_by": render.when(request.decide_by, around.now),
         "decider": person(request.decided_by_name),
-        "comment": request.comment or "",
+        "comment": render.clean(request.comment or "", limit=QUOTED),
         "by": decided(story),
         "decided": request.status is model.RequestStatus.APPROVED,
         "took": _took(request),
@@ -261,7 +264,11 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
 
 def problem(error: str | None, target: str) -> str:
     """A target's error for the middle of a sentence: `shop could not be reached`."""
-    said = render.clean(error or "The target does not answer.").partition(". ")[0].rstrip(".")
+    said = (
+        render.clean(error or "The target does not answer.", limit=QUOTED)
+        .partition(". ")[0]
+        .rstrip(".")
+    )
     if said.startswith("The target "):
         return f"{target} {said.removeprefix('The target ')}"
     return f"{said[:1].lower()}{said[1:]}" if said[1:2].islower() else said
