@@ -16,6 +16,10 @@ _BOT_ROLE = "jit_bot"
 def bootstrap(
     ctx: typer.Context,
     target: Annotated[str, typer.Argument(help="A target of the catalog.")],
+    *,
+    pg_cron: Annotated[
+        bool, typer.Option("--pg-cron", help="Also a job that ends access inside the server.")
+    ] = False,
 ) -> None:
     """Print the SQL that prepares a target: the bot's role, bookkeeping, scope roles."""
     opened = desk.desk(ctx)
@@ -24,6 +28,10 @@ def bootstrap(
         known = ", ".join(catalog.targets)
         raise errors.NotFound(f"There is no target {target}; the catalog has {known}.")
     print(text(catalog, target, opened.settings()), end="")
+    if pg_cron:
+        from db_grants.postgres import pg_cron as inside
+
+        print(f"\n{inside.script()}", end="")
 
 
 def text(catalog: catalogs.Catalog, target: str, settings: settings_.Settings) -> str:
