@@ -150,7 +150,7 @@ def test_a_drop_whose_answer_is_lost_is_found_done(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
     engine.close(role)
-    wire.lose_answer_to(b"DROP ROLE")
+    wire.lose_answer_to(b'DROP ROLE "')
     in_time(lambda: engine.remove(role))
     assert managed_roles(shop) == []
     assert engine.remove(role).clean
