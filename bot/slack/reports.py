@@ -1,6 +1,7 @@
 """Summary, digest, lines of threads and of the audit channel: from values to mrkdwn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -84,6 +85,10 @@ def finding(data: Mapping[str, Any]) -> render.Mrkdwn:
     return render.text("finding", **{name: data.get(name) or "" for name in known})
 
 
+def _subject(role: str, target: str) -> str:
+    return f"{role} on {target}" if role else target
+
+
 def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
     """What one grant came to. ValueError when nothing was granted."""
     found = summary.summarise(story)
@@ -100,6 +105,7 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         sessions=_sessions(found.sessions),
         kinds=render.some(kinds, 8),
         touched=render.some([f"{_table(t)} {n}{_TIMES}" for t, n in found.touched], _MOST),
+        touching="Read" if set(dict(found.counts)) <= {"SELECT"} else "Touched",
         untouched=render.some([_table(t) for t in found.untouched], _MOST),
         evidence=f"{evidence}{note}",
         ending=_ending(found),
@@ -144,10 +150,13 @@ def day(found: digest.Digest, link: Link) -> render.Mrkdwn:
         day=f"{found.day:%a} {found.day.day} {found.day:%b}",
         late=items(found.late),
         overdue=items(found.overdue),
-        unused=items(found.unused),
+        unused=items([replace(each, until=None) for each in found.unused]),
         waits=items(found.longest_waits),
         waiting=items(found.waiting),
         active=items(found.active),
+        findings=render.some(
+            [f"{_subject(f.role, f.target)} ({f.what})" for f in found.findings], 3
+        ),
     )
 
 

@@ -1,0 +1,216 @@
+"""Summary, digest, thread and audit lines, word for word."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from bot import model, notices, render
+from bot.audit import digest, summary
+from bot.slack import reports
+from db_grants.spec import Activity, Evidence, SessionSeen
+from tests.unit import stories
+from tests.unit.stories import END, EVERY, LIVE_SINCE, NOW, around
+
+ACTIVITY = Activity(
+    evidence=Evidence.STATEMENT_LOG,
+    sessions=(
+        SessionSeen(
+            started_at=LIVE_SINCE + timedelta(minutes=1),
+            ended_at=LIVE_SINCE + timedelta(minutes=12),
+            application="psql",
+            client="10.2.3.4",
+        ),
+        SessionSeen(
+            started_at=LIVE_SINCE + timedelta(minutes=2),
+            ended_at=LIVE_SINCE + timedelta(minutes=3),
+            application="psql",
+            client="10.2.3.4",
+        ),
+    ),
+    counts=(("SELECT", 13), ("refused", 1)),
+    tables=(("app.customers", 9),),
+)
+
+
+ASKED = (
+    "Asked 30 min · granted 30 min, <!date^1795183320^{time}|14:02 UTC> to "
+    "<!date^1795185120^{time}|14:32 UTC> · used 11 min · INC-4412"
+)
+VERIFIED = (
+    "Verified <!date^1795185120^{time_secs}|14:32 UTC>: no role, no session, no privilege, "
+    "no object remains"
+)
+
+
+def ended(**changes: object) -> model.Story:
+    story = EVERY["ended"]
+    assert story.grant is not None
+    activity = summary.activity_to_json(ACTIVITY)
+    grant = replace(story.grant, activity=activity, sessions_cut=1, **changes)
+    return replace(story, grant=grant)
+
+
+def link(request_id: str) -> render.Mrkdwn:
+    return render.link("https://acme.test/p1", request_id)
+
+
+def test_a_summary_tells_everything_that_is_known() -> None:
+    late = END + timedelta(seconds=0.2)
+    said = reports.grant_summary(ended(access_ended_at=late), around()).splitlines()
+    assert said == [
+        "Access ended and verified: Ana Lima, read_customer_data on shop",
+        ASKED,
+        "Approved automatically (rule data-owners)",
+        "2 sessions from 10.2.3.4 (psql) · 14 statements: 13 SELECT, 1 refused",
+        "Read: customers 9\N{MULTIPLICATION SIGN} · never touched: orders",
+        "Evidence: statement log, complete · ended by the deadline, 0.2 s late, 1 session cut",
+        VERIFIED,
+    ]
+
+
+def test_a_summary_says_when_something_remains() -> None:
+    said = reports.grant_summary(ended(residue=("table app.tmp_export",)), around())
+    assert said.startswith("Access ended, something remains: Ana Lima")
+    assert "Still there: table app.tmp_export" in said
+    assert "Verified" not in said
+
+
+def test_a_summary_says_when_statements_are_unknown() -> None:
+    unknown = Activity(evidence=Evidence.NONE, note="the statement log cannot be read")
+    story = ended()
+    assert story.grant is not None
+    grant = replace(story.grant, activity=summary.activity_to_json(unknown))
+    said = reports.grant_summary(replace(story, grant=grant), around())
+    assert "Statements unknown: the statement log cannot be read" in said
+
+
+THREAD = [
+    (notices.Line.ASKED, {"count": 3}, "Asked, 3 people may decide"),
+    (notices.Line.REVIEWED, {"who": "Bo Chen", "count": 1, "needs": 2}, "Bo approves, 1 of 2"),
+    (notices.Line.APPROVED, {"who": "Bo Chen", "rule": "x"}, "Approved by Bo"),
+    (notices.Line.APPROVED, {"who": None, "rule": "low"}, "Approved automatically (rule low)"),
+    (notices.Line.DENIED, {"who": "Bo Chen"}, "Denied by Bo"),
+    (notices.Line.CANCELLED, {"who": "Ana Lima"}, "Withdrawn by Ana"),
+    (notices.Line.LAPSED, {}, "Lapsed, nobody decided in time"),
+    (notices.Line.SUPERSEDED, {"change": "x was added"}, "Superseded: x was added"),
+    (notices.Line.LIVE, {"role": "jit_7k2mq4ab"}, "Live as jit_7k2mq4ab"),
+    (notices.Line.FAILED, {"why": "The target is full."}, "Nothing was granted: shop is full"),
+    (
+        notices.Line.ENDED,
+        {"cause": "deadline", "cut": 1, "late": 0.3},
+        "Ended: time is over, 1 session cut",
+    ),
+    (notices.Line.ENDED, {"cause": "deadline", "late": 12.2}, "Ended: time is over, 12 s late"),
+    (
+        notices.Line.ENDED,
+        {"cause": "operator", "who": "operator:kim"},
+        "Ended: ended from the command line by kim",
+    ),
+    (notices.Line.LEFT, {"what": ["table a", "table b"]}, "Still there: table a, table b."),
+]
+
+
+@pytest.mark.parametrize(("line", "data", "words"), THREAD)
+def test_a_thread_line_is_one_line_with_its_time(
+    line: notices.Line, data: dict[str, object], words: str
+) -> None:
+    row = {"line": str(line), "at": NOW.isoformat(), **data}
+    said = reports.thread(EVERY["active"], row)
+    assert said.startswith(f"<!date^1795183200^{{time}}|14:00 UTC> {words}")
+    assert "\n" not in said
+
+
+def test_every_line_there_is_has_words() -> None:
+    assert {line for line, _, _ in THREAD} | {notices.Line.DELAYED} == set(notices.Line)
+
+
+@pytest.mark.parametrize("alarm", list(notices.Alarm))
+@pytest.mark.parametrize("over", [True, False])
+def test_an_alarm_says_what_may_exist_and_where(alarm: notices.Alarm, over: bool) -> None:
+    data = {"alarm": str(alarm), "over": over, "since": NOW.isoformat(), "error": "No answer."}
+    said = reports.alarm(EVERY["overdue"], around(), data, link)
+    assert "shop" in said
+    assert said.startswith("Over: ") is over
+    assert said.endswith("· <https://acme.test/p1|7k2mq4ab>")
+
+
+@pytest.mark.parametrize("line", ["live", "ended", "denied", "failed"])
+def test_an_audit_line_names_who_and_what_and_links_the_thread(line: str) -> None:
+    name = {"live": "active"}.get(line, line)
+    data = {"line": line, "at": NOW.isoformat(), "cause": "deadline", "who": None}
+    said = reports.audit(EVERY[name], around(), data, link)
+    assert "Ana Lima" in said
+    assert "read_customer_data on shop" in said
+    assert "<https://acme.test/p1|7k2mq4ab>" in said
+
+
+def test_a_finding_says_what_is_so_and_what_to_do() -> None:
+    data = {
+        "kind": "orphan",
+        "target": "shop",
+        "role": "jit_0000aaaa",
+        "grant_id": None,
+        "what": "the record knows no grant for it",
+        "proposal": "End it: DROP ROLE jit_0000aaaa.",
+        "done": "",
+    }
+    said = reports.finding(data)
+    assert "jit_0000aaaa" in said
+    assert said.endswith(": the record knows no grant for it. End it: DROP ROLE jit_0000aaaa.")
+    assert "shop" in reports.finding({**data, "over": True})
+
+
+def test_the_digest_is_figures_one_can_act_on() -> None:
+    item = digest.Item(
+        request_id="7k2mq4ab",
+        requester_id="U0ANA",
+        requester_name="Ana Lima",
+        target="shop",
+        entitlement="write_logs",
+        took=timedelta(minutes=47),
+    )
+    found = digest.Digest(
+        day=date(2026, 11, 20),
+        zone="Europe/Berlin",
+        since=NOW,
+        until=NOW,
+        active=(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)),),
+        waiting=(),
+        overdue=(),
+        granted=31,
+        by_rule=19,
+        by_people=12,
+        denied=3,
+        lapsed=1,
+        cancelled=0,
+        failed=0,
+        ended=31,
+        late=(),
+        slowest=timedelta(seconds=0.4),
+        longest_waits=(item,),
+        unused=(),
+        by_entitlement=(),
+        findings=(),
+        events=12918,
+        head="9f3c" + "0" * 56 + "e1a0",
+    )
+    where = "<https://acme.test/p1|7k2mq4ab>"
+    assert reports.day(found, link).splitlines() == [
+        "*Database access, Fri 20 Nov (Europe/Berlin)*",
+        "31 granted (19 by rule, 12 by people) · 3 denied · 1 lapsed · 31 ended · 1 active now",
+        "Late ends: 0 of 31, slowest 0.4 s",
+        "Never used: 0 of 31",
+        f"Longest wait: 47 min (write_logs for Ana, {where})",
+        f"Active now: write_logs for Ana until <!date^1795186800^{{time}}|15:00 UTC> ({where})",
+        "Evidence: 12,918 events, chain head 9f3c…e1a0",
+    ]
+
+
+def test_a_link_cannot_be_broken_out_of() -> None:
+    assert render.link("https://x|y> <!channel>", "a|b<") == "<https://xy!channel|a|b&lt;>"
+    assert render.link("", "its thread") == "its thread"
+
+
+def test_stories_of_the_tests_cover_every_state() -> None:
+    assert set(EVERY) == {str(each) for each in stories.words.State}
