@@ -201,26 +201,23 @@ def test_a_storm_of_reconnections_leaves_no_survivor(
                 continue
             survivors.append(connection)
 
-    threads = [threading.Thread(target=storm) for _ in range(4)]
+    threads = [threading.Thread(target=storm, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    going.wait(10)
-    with shop.connect() as admin:
-        for _ in range(1000):
-            if admin.execute(
-                "SELECT FROM pg_stat_activity WHERE usesysid = %s", [role.oid]
-            ).fetchone():
-                break
-    engine.close(role)
-    removed = engine.remove(role)
-    over.set()
-    for thread in threads:
-        thread.join(10)
+    try:
+        going.wait(10)
+        wait_until(shop, "SELECT count(*) > 0 FROM pg_stat_activity WHERE usesysid = %s", role)
+        engine.close(role)
+        removed = engine.remove(role)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(10)
+        alive = [connection for connection in survivors if not is_cut(connection)]
+        for connection in survivors:
+            connection.close()
     assert removed.clean
     assert survivors
-    alive = [connection for connection in survivors if not is_cut(connection)]
-    for connection in survivors:
-        connection.close()
     assert alive == []
 
 
