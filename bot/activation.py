@@ -103,7 +103,11 @@ class Activation:
         if self._clock.now() >= grant.activate_by:
             return self._give_up(grant, str(error))
         _log.warning(
-            "activation_delayed", grant=grant.id, target=grant.target, attempt=grant.attempts
+            "activation_delayed",
+            grant=grant.id,
+            target=grant.target,
+            attempt=grant.attempts,
+            why=str(error),
         )
         now = self._clock.now()
         with self._store.begin(store.SYSTEM) as tx:

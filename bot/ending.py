@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot import activation, errors, faults, model, notices, retry, store
+from bot import activation, errors, faults, lastknown, model, notices, retry, store
 from bot import clock as clocks
 from bot.audit import summary
 from db_grants import engine as engines_
@@ -27,6 +27,7 @@ _AT_ONCE = 500  # ends begun in one sweep; the next is a moment later
 _WATCHED = 5000  # ends looked at for lateness in one sweep
 
 _REVOKING = model.GrantStatus.REVOKING
+_HAS_ROLE = frozenset({model.GrantStatus.ACTIVE, _REVOKING})
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
 
 
@@ -45,6 +46,7 @@ class Ending:
         self._engines = engines
         self._clock = clock
         self._wake = wake
+        self._known = lastknown.Known()
 
     def begin(
         self,
@@ -78,10 +80,17 @@ class Ending:
     def begin_due(self) -> tuple[model.Grant, ...]:
         """Record the end of every grant past its deadline.
 
-        Returns those whose end could not be recorded, because the store is locked or full: their
-        doors are to be shut all the same (`shut`), and the record follows when it can.
+        Returns those whose end could not be recorded, or not even be looked up, because the store is
+        locked, full or broken: their doors are to be shut all the same (`shut`), from what is
+        remembered of them, and the record follows when it can.
         """
-        due = self._store.due(self._clock.now(), _AT_ONCE)
+        try:
+            due = self._store.due(self._clock.now(), _AT_ONCE)
+            self._known.refresh(self._store.grants(status=_HAS_ROLE, limit=_WATCHED))
+        except (errors.Busy, errors.StoreError) as error:
+            overdue = self._known.due(self._clock.now())
+            _log.error("ends_unread", waiting=len(overdue), why=str(error))
+            return overdue
         for number, grant in enumerate(due):
             try:
                 self.begin(grant, model.EndCause.DEADLINE)
@@ -89,21 +98,31 @@ class Ending:
                 continue
             except (errors.Busy, errors.StoreError) as error:
                 _log.error("end_unrecorded", waiting=len(due) - number, why=str(error))
-                return due[number:]
+                return tuple(each for each in due[number:] if not self._known.shut(each.id))
         return ()
 
     def shut(self, grant_id: str) -> None:
-        """End access without the record, because it cannot be written. Doubt never stops an end."""
-        grant = self._store.grant(grant_id)
-        if self._clock.now() < due_since(grant):
+        """End access without the record, because it cannot be used. Doubt never stops an end."""
+        grant = self._looked_up(grant_id)
+        if grant is None or self._clock.now() < lastknown.due_since(grant):
             return
         try:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
-            if role is not None:
-                engine.close(role)
+            closed = engine.close(role) if role else None
         except target_errors.DbGrantsError as error:
             _log.warning("shut_failed", grant=grant.id, target=grant.target, why=str(error))
+            return
+        faults.checkpoint("door-shut-unrecorded")
+        self._known.note_shut(grant, closed, self._clock.now())
+        _log.warning("shut_unrecorded", grant=grant.id, target=grant.target)
+
+    def _looked_up(self, grant_id: str) -> model.Grant | None:
+        """The grant by the record, or by memory while the record cannot be read."""
+        try:
+            return self._store.grant(grant_id)
+        except (errors.Busy, errors.StoreError):
+            return self._known.grant(grant_id)
 
     def close(self, grant_id: str) -> model.Grant:
         """First phase, one attempt. A target's failure is recorded, not raised."""
@@ -151,8 +170,10 @@ class Ending:
         return engine
 
     def _note_closed(self, grant: model.Grant, closed: spec.Closed | None) -> model.Grant:
-        now = closed.at if closed else self._clock.now()
+        before = self._known.shut(grant.id)  # access ended then; this time it was only confirmed
+        now = before.at if before else closed.at if closed else self._clock.now()
         cut = grant.sessions_cut + (len(closed.sessions_cut) if closed else 0)
+        cut += before.cut if before else 0
         with self._store.begin(store.SYSTEM) as tx:
             noted = tx.note_grant(
                 grant.id,
@@ -183,8 +204,8 @@ class Ending:
             return grant
         try:
             seen = engine.activity(role, since)
-        except target_errors.DbGrantsError:
-            _log.warning("activity_unknown", grant=grant.id, target=grant.target)
+        except target_errors.DbGrantsError as error:
+            _log.warning("activity_unknown", grant=grant.id, target=grant.target, why=str(error))
             return grant
         with self._store.begin(store.SYSTEM) as tx:
             told = summary.activity_to_json(seen)
@@ -237,7 +258,14 @@ class Ending:
     def _again(self, grant: model.Grant, error: target_errors.DbGrantsError) -> model.Grant:
         now = self._clock.now()
         news = grant.attempts == 0
-        _log.warning("end_delayed", grant=grant.id, target=grant.target, attempt=grant.attempts + 1)
+        _log.warning(
+            "end_delayed",
+            grant=grant.id,
+            target=grant.target,
+            attempt=grant.attempts + 1,
+            phase="close" if grant.access_ended_at is None else "clean",
+            why=str(error),
+        )
         with self._store.begin(store.SYSTEM) as tx:
             noted = tx.note_grant(
                 grant.id,
@@ -263,11 +291,7 @@ class Ending:
         self._wake()
 
 
-def due_since(grant: model.Grant) -> datetime:
-    """The moment at which access should have ended."""
-    if grant.cause is model.EndCause.DEADLINE or grant.revoking_since is None:
-        return grant.expires_at
-    return grant.revoking_since
+due_since = lastknown.due_since  # the moment at which access should have ended
 
 
 def missed(grant: model.Grant, now: datetime) -> notices.Alarm | None:

@@ -13,6 +13,7 @@ import structlog
 from bot import (
     activation,
     context,
+    deadlines,
     ending,
     errors,
     faults,
@@ -61,6 +62,7 @@ class Grants:
             store=store, engines=engines, clock=clock, wake=wake
         )
         self._ending = ending.Ending(store=store, engines=engines, clock=clock, wake=wake)
+        self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)
 
     def activate(self, grant_id: str) -> model.Grant:
         """One attempt to make the access real. A target's failure is recorded, not raised."""
@@ -193,8 +195,8 @@ class Grants:
             raise errors.TooLate(
                 f"The role of this grant is no longer in {grant.target}. Ask for access again."
             ) from None
-        except target_errors.DbGrantsError:
-            _log.warning("reveal_failed", grant=grant.id, target=grant.target)
+        except target_errors.DbGrantsError as error:
+            _log.warning("reveal_failed", grant=grant.id, target=grant.target, why=str(error))
             raise errors.Busy(_unreachable(grant)) from None
         faults.checkpoint("revealed")
         return credential
@@ -247,6 +249,7 @@ class Grants:
             shorter = tx.note_grant(
                 grant.id, _ACTIVE, event="grant.shortened", expires_at=expires_at
             )
+            deadlines.note_behind(tx, shorter)
             notices.redraw(tx, grant.id, notices.Kind.LIVE)
             notices.home(tx, grant.requester_id)
         self._wake()

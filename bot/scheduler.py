@@ -97,6 +97,7 @@ class Scheduler:
         for status in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
             hand_out = functools.partial(self._hand_out, status, now, everything=everything)
             self._step(f"hand_out_{status}", hand_out)
+        self._step("deadlines", self._move_deadlines)
         self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)
         self._step("reconcile", self._reconcile)
@@ -122,9 +123,17 @@ class Scheduler:
                 _log.exception("sweep_failed")
 
     def _ring(self, *, forced: bool) -> None:
-        if forced or self._changed():
+        if forced or self._worth_a_look():
             self.sweep()
         self._beat()
+
+    def _worth_a_look(self) -> bool:
+        """A record that cannot be read is no reason to look away: what is due must end."""
+        try:
+            return self._changed()
+        except (errors.Busy, errors.StoreError) as error:
+            _log.error("store_unreadable", why=str(error))
+            return True
 
     def _changed(self) -> bool:
         """Whether a look is worth it: woken, committed to by anybody, a deadline, or long ago."""
@@ -155,6 +164,16 @@ class Scheduler:
     def _begin_due(self) -> None:
         for grant in self._grants.begin_due():
             self._dispatch(grant, self._grants.shut, work.Urgency.CLOSE)
+
+    def _move_deadlines(self) -> None:
+        """Beside the grant's own place in the lane, so that its end waits for nothing."""
+        for grant in self._grants.deadlines.behind():
+            move = functools.partial(self._grants.deadlines.move, grant.id)
+            try:
+                lane = self._lanes.target(grant.target)
+                lane.submit(f"deadline:{grant.id}", move, work.Urgency.GRANT)
+            except errors.Busy:
+                _log.warning("lane_full", target=grant.target)
 
     def _reconcile(self) -> None:
         """Each target in its own lane, after whatever is urgent there."""

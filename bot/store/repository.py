@@ -122,6 +122,15 @@ class Store(Reads):
         with self._database.write() as connection:
             connection.execute(statement)
 
+    def forget(self, key: str, value: str | None = None) -> None:
+        """Keep nothing by key any more; with `value`, only if that is what is kept."""
+        setting = tables.setting
+        statement = sa.delete(setting).where(setting.c.key == key)
+        if value is not None:
+            statement = statement.where(setting.c.value == value)
+        with self._database.write() as connection:
+            connection.execute(statement)
+
     def remember_time(self) -> None:
         """Keep the present time, so that after a restart no clock can tell an earlier one."""
         self.put(_HIGH_WATER, self._clock.now().isoformat())

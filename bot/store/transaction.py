@@ -186,6 +186,11 @@ class Transaction(Reads):
             )
         )
 
+    def forget(self, key: str) -> None:
+        """Keep nothing by key any more."""
+        setting = tables.setting
+        self.connection.execute(sa.delete(setting).where(setting.c.key == key))
+
     def record(self, type: str, request_id: str | None, data: Mapping[str, object]) -> None:  # noqa: A002
         """Append an audit event. `data` must hold only what JSON, times and durations can say."""
         self._events.append((type, request_id, data))
