@@ -164,7 +164,7 @@ def test_programs_out_of_reach_are_copied_once(
     account = binaries.Account(name="nobody", uid=65534, gid=65534)
     monkeypatch.setattr(binaries.Account, "can_enter", lambda _self, _path: False)
     copy = binaries.reachable(link / "pginstall" / "bin", account)
-    assert copy.is_relative_to(tmp_path / f"jit-pg-{binaries.version(copy)}-0")
+    assert copy.relative_to(tmp_path).parts[0].startswith(f"jit-pg-{binaries.version(copy)}-0")
     assert binaries.reachable(link / "pginstall" / "bin", account) == copy
 
 
