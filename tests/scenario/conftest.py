@@ -10,6 +10,7 @@ from bot import catalog, clock, service, slack, store
 from bot.demo.workspace import acts, server, things
 from bot.slack import client, identity
 from db_grants import memory
+from tests import invariants, reality
 from tests.fixtures_core import Target
 
 ACCESS, AUDIT, GENERAL = "C0ACCESS", "C0AUDIT", "C0GENERAL"
@@ -102,6 +103,18 @@ class Acme:
         assert self.service.stop(5), "a worker did not stop"
         assert self.store.verify_chain().ok
         self.store.close()
+
+    def check(self) -> None:
+        """I1 to I8 of what the test left behind. Only once the bot is stopped: then nothing moves."""
+        with store.open_store(self.url, self.clock) as kept:
+            recorded = reality.record(kept, self.clock.now())
+        invariants.check(
+            recorded,
+            [reality.in_memory(n, t.engine) for n, t in (("shop", self.shop), ("wiki", self.wiki))],
+            reality.of_workspace(self.workspace, recorded),
+            {self.workspace.bot_token, self.workspace.app_token}
+            | reality.passwords_shown(self.workspace),
+        )
 
     def restart(self) -> None:
         """The bot goes and comes again."""
@@ -206,3 +219,4 @@ def acme(tmp_path: pathlib.Path) -> Iterator[Acme]:
         yield made
         made.workspace.trouble.clear()
         made.disconnect()
+        made.check()
