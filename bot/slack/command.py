@@ -62,11 +62,11 @@ def parse(text: str, entitlements: Collection[str]) -> Command:
     if not words:
         return Ask()
     first, rest = words[0].lower().strip("`\"'"), words[1:]
-    if first in SHOWN and not rest:
+    known = {name.lower(): name for name in entitlements}  # names never differ in capitals only
+    if first in SHOWN and not (rest and first in known):
         return Show(what=first)
     if first == "revoke":
         return _revoke(rest)
-    known = {name.lower(): name for name in entitlements}  # names never differ in capitals only
     if first in known:
         return _ask(known[first], rest)
     return Wrong(message=_unknown(words[0], entitlements))

@@ -85,13 +85,17 @@ class Desk:
         if person.refusal is not None:
             raise errors.NotAllowed(_refused(person.refusal))
         offered = self._access.offered(origin.user_id)
-        known = any(each.name == form.entitlement for each in offered)
+        chosen = next((each for each in offered if each.name == form.entitlement), None)
+        known = chosen is not None
         problem = "" if known or not form.entitlement else _unknown(form.entitlement, offered)
         form = form if known else replace(form, entitlement="")
+        if too_long := forms.too_long(form, chosen):
+            problem, form = too_long, replace(form, duration=None)
         view = forms.view(form, offered, "…" if known else _EMPTY_HINT, problem=problem)
         self._answers.update(view_id, view, hash_=hash_)
         if known:
-            self._answers.update(view_id, forms.view(form, offered, self._hint(origin, form)))
+            view = forms.view(form, offered, self._hint(origin, form), problem=problem)
+            self._answers.update(view_id, view)
 
     def again(self, origin: Origin, opened: tuple[str, str]) -> None:
         """The form, filled in like an earlier request; the reason only for whoever wrote it."""

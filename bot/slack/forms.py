@@ -6,10 +6,10 @@ is trusted: `Access` validates it again for this person.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from bot import catalog as catalogs
 from bot import model, render
@@ -144,17 +144,29 @@ def _tables(form: Form, chosen: catalogs.Entitlement | None) -> list[blocks.Bloc
 
 
 def _duration(form: Form, chosen: catalogs.Entitlement | None) -> blocks.Block:
-    choices = list(chosen.choices) if chosen else list(_USUAL)
+    choices = set(chosen.choices if chosen else _USUAL)
     default = chosen.default_duration if chosen else timedelta(minutes=30)
-    wanted = form.duration if form.duration in choices else default
+    wanted = form.duration if _fits(form.duration, choices) else default
     element = {
         "type": "static_select",
         "action_id": Field.DURATION,
-        "options": [_duration_option(each) for each in choices[: blocks.OPTIONS]],
+        "options": [_duration_option(each) for each in sorted(choices | {wanted})],
         "initial_option": _duration_option(wanted),
     }
     block_id = f"{Field.DURATION}.{chosen.name if chosen else ''}"
     return blocks.field(block_id, "How long", element, live=True)
+
+
+def _fits(wanted: timedelta | None, choices: Collection[timedelta]) -> TypeGuard[timedelta]:
+    """Whether it may be offered as well: what somebody typed need not be one of our steps."""
+    return wanted is not None and timedelta() < wanted <= max(choices)
+
+
+def too_long(form: Form, chosen: catalogs.Entitlement | None) -> str:
+    """Why the duration that was typed is not the one in the window; empty when it is."""
+    if chosen is None or form.duration is None or form.duration <= chosen.max_duration:
+        return ""
+    return f"At most {render.duration(chosen.max_duration)} for {chosen.name}."
 
 
 def _duration_option(length: timedelta) -> blocks.Block:

@@ -1,6 +1,7 @@
 """The request form: opens at once, offers what is yours, says what will happen, keeps errors in it."""
 
 import threading
+from datetime import timedelta
 
 from bot import errors
 from bot.demo.workspace import things
@@ -169,3 +170,16 @@ def test_lists_show_what_concerns_one(acme: Acme) -> None:
     acme.wait_card("Active until")
     acme.slash(ANA, "/jit mine", channel=GENERAL)
     acme.whispered(ANA, "read_customer_data", "Open credentials")
+
+
+def test_a_typed_duration_is_the_one_the_form_shows_and_judges(acme: Acme) -> None:
+    acme.slash(ANA, "/jit write_logs 20m")
+    acme.window(ANA, "Approved automatically")
+    assert acme.workspace.submit(ANA, values={"Why": "twenty is enough"}) is None
+    acme.wait_card("twenty is enough")
+    assert acme.store.requests()[0].duration == timedelta(minutes=20)
+
+
+def test_a_typed_duration_that_is_too_long_is_said_at_once(acme: Acme) -> None:
+    acme.slash(ANA, "/jit write_logs 3h")
+    acme.window(ANA, "At most 1 h for write_logs.", "Approved automatically")

@@ -61,6 +61,12 @@ def test_lists(what: str) -> None:
     assert parse(what.upper()) == command.Show(what=what)
 
 
+def test_a_list_is_shown_whatever_is_written_behind_it() -> None:
+    assert parse("help me") == command.Show(what="help")
+    taken = command.parse("mine 30m because", ("mine",))
+    assert taken == command.Ask(entitlement="mine", duration=timedelta(minutes=30), why="because")
+
+
 def test_revoke_takes_an_id_or_a_role_and_a_comment() -> None:
     assert parse("revoke 7k2mq4ab") == command.Revoke(id="7k2mq4ab")
     assert parse("revoke `jit_7k2mq4ab` too long") == command.Revoke(

@@ -75,6 +75,25 @@ def test_choices_of_time_end_at_the_most_that_is_allowed() -> None:
     assert field["element"]["initial_option"]["text"]["text"] == "15 min"
 
 
+def test_a_typed_duration_between_our_steps_is_the_one_shown() -> None:
+    asked = forms.Form(entitlement="write_logs", duration=timedelta(minutes=20))
+    view = forms.view(asked, OFFERED, "")
+    field = next(b for b in view["blocks"] if b.get("block_id") == "field.duration.write_logs")
+    values = [each["text"]["text"] for each in field["element"]["options"]]
+    assert values == ["15 min", "20 min", "30 min", "1 h"]
+    assert field["element"]["initial_option"]["text"]["text"] == "20 min"
+    assert forms.too_long(asked, OFFERED[1]) == ""
+
+
+@pytest.mark.parametrize("minutes", [-5, 0, 61])
+def test_a_duration_that_cannot_be_had_is_not_offered(minutes: int) -> None:
+    asked = forms.Form(entitlement="write_logs", duration=timedelta(minutes=minutes))
+    view = forms.view(asked, OFFERED, "")
+    field = next(b for b in view["blocks"] if b.get("block_id") == "field.duration.write_logs")
+    values = [each["text"]["text"] for each in field["element"]["options"]]
+    assert values == ["15 min", "30 min", "1 h"]
+
+
 def test_what_was_chosen_comes_back() -> None:
     view = forms.view(forms.Form(entitlement="read_customer_data", channel_id="C1"), OFFERED, "")
     sent = state(
