@@ -73,6 +73,12 @@ def ended(world: World, request_id: str) -> Callable[[], bool]:
     return lambda: world.grant(request_id).status is model.GrantStatus.ENDED
 
 
+@pytest.mark.fault(
+    "F-22c",
+    "one of two targets is silent at many deadlines",
+    how="SIGSTOP, swallowed packets",
+    expects="grants on the other end in time",
+)
 def test_grants_on_a_live_target_end_in_time_while_another_is_silent(
     world: World, engines: None, silent: Shop
 ) -> None:
@@ -106,6 +112,12 @@ def alarms(world: World, bot: service.Service) -> set[str | None]:
     return {row.request_id for row in rows}
 
 
+@pytest.mark.fault(
+    "F-22d",
+    "one of two targets is silent while people ask",
+    how="SIGSTOP, swallowed packets",
+    expects="requests for the other are served",
+)
 def test_asking_on_a_live_target_is_served_while_another_is_silent(
     world: World, engines: None, silent: Shop
 ) -> None:

@@ -42,6 +42,12 @@ def keep_the_row(connection: psycopg.Connection, role: ManagedRole) -> None:
     connection.execute(statement.format(sql.Identifier(role.name)))
 
 
+@pytest.mark.fault(
+    "F-32b",
+    "a holder locks their own role",
+    how="ALTER ROLE in an open transaction",
+    expects="they are cut and out",
+)
 def test_a_holder_who_locks_their_own_role_is_cut_and_out(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -53,6 +59,12 @@ def test_a_holder_who_locks_their_own_role_is_cut_and_out(
     assert engine.remove(role).clean
 
 
+@pytest.mark.fault(
+    "F-32c",
+    "a holder locks their own role by a prepared transaction",
+    how="PREPARE TRANSACTION",
+    expects="it is rolled back, they are out, nothing remains",
+)
 def test_a_holder_who_prepares_that_lock_is_out_as_well(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -63,6 +75,12 @@ def test_a_holder_who_prepares_that_lock_is_out_as_well(
     assert engine.remove(role).clean
 
 
+@pytest.mark.fault(
+    "F-32d",
+    "somebody else locks a holder's role",
+    how="an open transaction of a superuser",
+    expects="told as such; the holder has no session and no privilege meanwhile",
+)
 def test_somebody_elses_lock_delays_the_door_and_the_holder_is_powerless_meanwhile(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
