@@ -47,6 +47,12 @@ def one_of_each(world: World, request_id: str) -> None:
     assert len(lines) == len(set(lines))
 
 
+@pytest.mark.fault(
+    "F-07",
+    "the bot dies between any two steps of granting",
+    how="checkpoint raises",
+    expects="one request, one grant, one role after the restart; nothing said twice",
+)
 @pytest.mark.parametrize("name", GRANTING)
 def test_granting_goes_on_after_a_crash(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch, name: str
@@ -74,6 +80,12 @@ def test_granting_goes_on_after_a_crash(
     one_of_each(world, request_id)
 
 
+@pytest.mark.fault(
+    "F-13",
+    "the bot dies between any two steps of an end",
+    how="checkpoint raises",
+    expects="access ends, no role remains, one outcome, one summary",
+)
 @pytest.mark.parametrize("name", ENDING)
 def test_ending_goes_on_after_a_crash(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch, name: str
@@ -94,6 +106,12 @@ def test_ending_goes_on_after_a_crash(
     one_of_each(world, request_id)
 
 
+@pytest.mark.fault(
+    "F-12",
+    "the bot dies while showing credentials",
+    how="checkpoint raises",
+    expects="they open again with a new password; the old one is dead",
+)
 @pytest.mark.parametrize("name", ["reveal-recorded", "revealed"])
 def test_credentials_open_again_after_a_crash(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch, name: str
@@ -108,6 +126,12 @@ def test_credentials_open_again_after_a_crash(
     assert world.events(request_id).count("credential.revealed") == 2
 
 
+@pytest.mark.fault(
+    "F-03",
+    "the bot dies after a message is posted, before it is known as ours",
+    how="checkpoint raises",
+    expects="that message decides nothing; the next one does",
+)
 def test_a_message_posted_but_not_yet_known_as_ours_cannot_be_clicked(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +145,12 @@ def test_a_message_posted_but_not_yet_known_as_ours_cannot_be_clicked(
     assert world.approve(after, request_id).grant is not None
 
 
+@pytest.mark.fault(
+    "F-19",
+    "the bot dies at every step of one and the same end",
+    how="checkpoint raises, step by step",
+    expects="one end, one summary",
+)
 def test_the_bot_dying_whenever_it_likes_still_ends_access_once(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

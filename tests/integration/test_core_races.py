@@ -63,6 +63,12 @@ def test_two_approvers_at_once_make_one_decision(
     assert str(lost[0]) == f"{winner} approved this just now."
 
 
+@pytest.mark.fault(
+    "F-43",
+    "one button pressed eight times at once",
+    how="eight threads",
+    expects="one decision; seven are told it is decided",
+)
 def test_eight_presses_of_one_button_are_one(world: World, bot: service.Service) -> None:
     request_id = world.ask(bot)
     won, lost = sort(together(*[lambda: world.approve(bot, request_id)] * 8))
@@ -134,6 +140,12 @@ def test_one_delivery_twice_at_once_is_one_request(world: World, bot: service.Se
     assert not [each for each in results if isinstance(each, Exception)]
 
 
+@pytest.mark.fault(
+    "F-43b",
+    "a revoke while the role is being made",
+    how="two threads and a gate",
+    expects="no role remains; one outcome",
+)
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_revoke_while_the_role_is_being_made_leaves_no_role(
     world: World, bot: service.Service, attempt: int
@@ -151,6 +163,9 @@ def test_a_revoke_while_the_role_is_being_made_leaves_no_role(
     assert world.shop.calls.count("create") == 1
 
 
+@pytest.mark.fault(
+    "F-43c", "the deadline and a revoke in one instant", how="two threads", expects="one end"
+)
 def test_the_deadline_and_a_revoke_at_once_are_one_end(world: World, bot: service.Service) -> None:
     request_id = world.live(bot)
     world.advance(minutes=30)

@@ -120,6 +120,12 @@ def served(tmp_path: pathlib.Path, shop: Shop, workspace_server: server.Server) 
     made.close()
 
 
+@pytest.mark.fault(
+    "F-09",
+    "SIGKILL at any step of granting",
+    how="checkpoint kills a real process",
+    expects="after the restart one grant and its role, said once",
+)
 @pytest.mark.parametrize("name", [n for n in GRANTING if n != "decision-recorded"])
 def test_killed_while_granting_it_grants_once(served: Served, name: str) -> None:
     served.start(name)
@@ -133,6 +139,12 @@ def test_killed_while_granting_it_grants_once(served: Served, name: str) -> None
     assert served.said(f"Live as {grant.role_name}") == 1
 
 
+@pytest.mark.fault(
+    "F-14",
+    "SIGKILL at any step of an end",
+    how="checkpoint kills a real process",
+    expects="after the restart it ends once, no role remains, one summary",
+)
 @pytest.mark.parametrize("name", ENDING)
 def test_killed_while_ending_it_ends_once_and_nothing_remains(served: Served, name: str) -> None:
     served.start(name)
@@ -146,6 +158,12 @@ def test_killed_while_ending_it_ends_once_and_nothing_remains(served: Served, na
     assert served.said("Access ended and verified") == 1
 
 
+@pytest.mark.fault(
+    "F-20",
+    "the bot is dead at a deadline",
+    how="SIGKILL of a real process",
+    expects="access ends within 10 s of the next start",
+)
 def test_a_deadline_that_passes_while_it_is_dead_is_honoured_within_seconds(
     served: Served,
 ) -> None:
@@ -161,6 +179,9 @@ def test_a_deadline_that_passes_while_it_is_dead_is_honoured_within_seconds(
     assert time.monotonic() - begin < 10
 
 
+@pytest.mark.fault(
+    "F-47", "SIGTERM", how="signal to a real process", expects="it stops in order within 10 s"
+)
 def test_sigterm_stops_it_in_order_within_ten_seconds(served: Served) -> None:
     process = served.start()
     assert process.pid is not None

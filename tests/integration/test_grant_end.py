@@ -96,6 +96,9 @@ def ended(engine: PostgresEngine, role: ManagedRole) -> Removed:
     return engine.remove(role)
 
 
+@pytest.mark.fault(
+    "H-01", "nothing unusual", how="-", expects="the whole system catalogue is as before"
+)
 def test_a_plain_grant_leaves_the_whole_catalogue_as_it_was(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
@@ -112,6 +115,12 @@ def test_an_idle_session_is_cut_and_told_of(shop: Shop, engine: PostgresEngine) 
         assert is_cut(connection)
 
 
+@pytest.mark.fault(
+    "H-02",
+    "a holder with SET ROLE, a cursor, an open or failed transaction, LISTEN",
+    how="open sessions",
+    expects="all cut",
+)
 def test_sessions_in_every_posture_are_cut(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
@@ -132,6 +141,9 @@ def test_sessions_in_every_posture_are_cut(
     assert engine.remove(role).clean
 
 
+@pytest.mark.fault(
+    "H-03", "a COPY of millions of rows runs at the deadline", how="COPY TO STDOUT", expects="cut"
+)
 def test_a_running_copy_is_cut(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine)
     query = "COPY (SELECT a.name FROM app.customers a, app.customers b, app.customers c) TO STDOUT"
@@ -147,6 +159,7 @@ def test_a_running_copy_is_cut(shop: Shop, engine: PostgresEngine) -> None:
     assert engine.remove(role).clean
 
 
+@pytest.mark.fault("H-04", "a statement that catches every error", how="DO block", expects="cut")
 def test_a_statement_that_catches_every_error_is_cut(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine)
     stubborn = (
@@ -184,6 +197,12 @@ def wait_until(shop: Shop, question: str, role: ManagedRole) -> None:
     raise AssertionError(question)
 
 
+@pytest.mark.fault(
+    "H-05",
+    "a holder reconnects hundreds of times a second",
+    how="threads",
+    expects="none succeeds after the door is shut; none survives",
+)
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_storm_of_reconnections_leaves_no_survivor(
     shop: Shop, engine: PostgresEngine, attempt: int
@@ -242,6 +261,12 @@ def test_the_door_is_shut_and_committed_before_the_first_session_is_cut(shop: Sh
     assert "pg_terminate_backend" not in text[text.index(f'CREATE ROLE \\"{role.name}') : shut]
 
 
+@pytest.mark.fault(
+    "H-06",
+    "a prepared transaction",
+    how="PREPARE TRANSACTION",
+    expects="rolled back, its locks gone",
+)
 def test_a_prepared_transaction_is_rolled_back_and_its_locks_go(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
@@ -257,6 +282,12 @@ def test_a_prepared_transaction_is_rolled_back_and_its_locks_go(
         admin.execute("SET lock_timeout = '1s'; UPDATE app.orders SET total = total WHERE id = 1")
 
 
+@pytest.mark.fault(
+    "F-33",
+    "a holder owns objects at the end",
+    how="CREATE with privileges given by hand",
+    expects="quarantined without power, stripped of onward grants, listed",
+)
 def test_what_the_holder_made_is_quarantined_stripped_and_told_of(
     shop: Shop, engine: PostgresEngine
 ) -> None:
@@ -303,6 +334,12 @@ def test_what_the_holder_made_is_quarantined_stripped_and_told_of(
         admin.execute("DROP OWNED BY jit_quarantine")
 
 
+@pytest.mark.fault(
+    "F-33b",
+    "a holder owns objects in a second database",
+    how="CREATE there",
+    expects="found, quarantined, listed",
+)
 def test_objects_in_a_second_database_are_found_and_quarantined(
     shop: Shop, engine: PostgresEngine
 ) -> None:
@@ -325,6 +362,12 @@ def test_objects_in_a_second_database_are_found_and_quarantined(
             admin.execute(drop.format(sql.Identifier(other)))
 
 
+@pytest.mark.fault(
+    "H-07",
+    "somebody granted the role more by hand",
+    how="GRANT by a superuser",
+    expects="told as residue, tried again",
+)
 def test_what_somebody_else_granted_by_hand_is_residue_and_told(
     shop: Shop, engine: PostgresEngine
 ) -> None:
@@ -347,6 +390,9 @@ def test_removing_while_a_session_lives_is_refused(shop: Shop, engine: PostgresE
         engine.remove(role)
 
 
+@pytest.mark.fault(
+    "H-08", "another role has taken the name", how="CREATE ROLE by hand", expects="left alone"
+)
 def test_a_role_of_the_same_name_made_later_is_left_alone(
     shop: Shop, engine: PostgresEngine
 ) -> None:
@@ -392,6 +438,9 @@ def test_a_session_that_outlived_its_role_is_not_called_closed(
     engine.close(role)
 
 
+@pytest.mark.fault(
+    "H-09", "a holder changed their own password", how="ALTER ROLE", expects="out all the same"
+)
 def test_a_holder_who_changed_their_password_is_out_as_well(
     shop: Shop, engine: PostgresEngine
 ) -> None:

@@ -156,6 +156,12 @@ def test_a_drop_whose_answer_is_lost_is_found_done_by_trying_again(shop: Shop, p
     assert engine.managed() == ()
 
 
+@pytest.mark.fault(
+    "F-21b",
+    "the server is killed and comes back",
+    how="SIGKILL",
+    expects="unavailable, then everything goes on",
+)
 def test_a_killed_server_is_unavailable_and_afterwards_everything_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     server = postgres.Server.start(folder, settings=SETTINGS)
@@ -176,6 +182,12 @@ def test_a_killed_server_is_unavailable_and_afterwards_everything_goes_on(tmp_pa
         again.discard()
 
 
+@pytest.mark.fault(
+    "F-27b",
+    "the server hangs up on our connections",
+    how="pg_terminate_backend",
+    expects="replaced, nobody sees it",
+)
 def test_connections_the_server_hung_up_on_are_replaced_unseen(shop: Shop) -> None:
     engine = shop.engine()
     engine.managed()
@@ -186,6 +198,12 @@ def test_connections_the_server_hung_up_on_are_replaced_unseen(shop: Shop) -> No
     assert engine.managed() == ()
 
 
+@pytest.mark.fault(
+    "F-34c",
+    "a wrong password for the target",
+    how="URL",
+    expects="told in words without any password",
+)
 def test_a_wrong_password_is_told_without_any_password(shop: Shop) -> None:
     secret = "not-the-password"
     url = shop.bot_url.replace("bot-password-of-the-tests", secret)

@@ -74,6 +74,12 @@ def test_a_role_as_it_was_made_agrees_with_its_record(shop: Shop) -> None:
     assert compared(shop, with_oid(*live(shop))) == []
 
 
+@pytest.mark.fault(
+    "H-11",
+    "a role of ours was changed by hand",
+    how="ALTER ROLE, GRANT",
+    expects="named as drifted, with what to do",
+)
 @pytest.mark.parametrize(
     ("act", "what"),
     [
@@ -105,6 +111,12 @@ def test_a_role_taken_out_of_its_scope_has_drifted(shop: Shop) -> None:
     ]
 
 
+@pytest.mark.fault(
+    "H-13",
+    "a role of ours dropped and made again by hand",
+    how="DROP ROLE, CREATE ROLE",
+    expects="named; not touched",
+)
 def test_a_role_dropped_and_made_again_by_hand_is_a_look_alike_and_ours_is_missing(
     shop: Shop,
 ) -> None:
@@ -117,6 +129,12 @@ def test_a_role_dropped_and_made_again_by_hand_is_a_look_alike_and_ours_is_missi
     ]
 
 
+@pytest.mark.fault(
+    "H-12",
+    "a marked role without a record",
+    how="made by hand",
+    expects="named as an orphan; ended when its own deadline has passed",
+)
 def test_a_marked_role_without_a_record_is_an_orphan(shop: Shop) -> None:
     live(shop)
     assert [kind for kind, _ in compared(shop)] == [Kind.ORPHAN]

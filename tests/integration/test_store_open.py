@@ -52,6 +52,12 @@ def test_opening_again_keeps_everything(open_state: Callable[..., stores.Store])
     assert again.verify_chain().count == 1
 
 
+@pytest.mark.fault(
+    "F-37",
+    "the state database is of a newer version",
+    how="a later migration number",
+    expects="one sentence; nothing is changed",
+)
 def test_a_database_of_a_newer_version_is_left_alone(
     open_state: Callable[..., stores.Store], state_url: str
 ) -> None:
@@ -66,6 +72,12 @@ def test_a_database_of_a_newer_version_is_left_alone(
     )
 
 
+@pytest.mark.fault(
+    "F-49",
+    "the clock steps back",
+    how="an earlier start",
+    expects="time goes on from what was recorded; nothing is extended",
+)
 def test_the_clock_never_goes_back_behind_what_was_recorded(
     open_state: Callable[..., stores.Store], clock: clocks.ManualClock
 ) -> None:
@@ -164,6 +176,12 @@ def test_somebody_elses_tables_are_not_touched(tmp_path: Path) -> None:
     assert names == ["access_request"]
 
 
+@pytest.mark.fault(
+    "F-38",
+    "the state server is down",
+    how="a closed port",
+    expects="one sentence without the password",
+)
 def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
     told = refusal(f"postgresql://jit:{PASSWORD}@127.0.0.1:1/state")
     assert (
@@ -185,6 +203,12 @@ def test_every_usual_spelling_means_postgresql(scheme: str) -> None:
     assert "127.0.0.1:1 cannot" in refusal(f"{scheme}://jit@127.0.0.1:1/state")
 
 
+@pytest.mark.fault(
+    "F-35b",
+    "the state database is locked for long",
+    how="BEGIN IMMEDIATE",
+    expects="busy, nothing is done",
+)
 def test_a_file_that_is_locked_too_long_is_busy_not_broken(tmp_path: Path) -> None:
     path = tmp_path / "jit.db"
     holder = sqlite3.connect(path, isolation_level=None)

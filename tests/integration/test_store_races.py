@@ -208,6 +208,9 @@ with store.open_store(url, clock.SystemClock(), b"k") as opened:
 """
 
 
+@pytest.mark.fault(
+    "F-45b", "two processes decide the same", how="two processes", expects="one winner, one chain"
+)
 def test_two_processes_on_one_database_have_one_winner_and_one_chain(
     state_url: str, open_state: Callable[..., stores.Store]
 ) -> None:

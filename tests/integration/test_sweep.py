@@ -55,6 +55,12 @@ def roles(shop: Shop) -> set[str]:
     return {name for (name,) in rows}
 
 
+@pytest.mark.fault(
+    "F-20b",
+    "the bot and its record are gone at a deadline",
+    how="jit sweep with the URL alone",
+    expects="sessions cut, role gone; what is not due stays",
+)
 def test_an_overdue_role_is_ended_with_its_sessions_and_the_others_are_left(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +138,12 @@ def test_a_role_renamed_by_hand_is_told_as_not_ended(
             admin.execute("DROP ROLE alice")
 
 
+@pytest.mark.fault(
+    "F-20c",
+    "one of several overdue roles cannot be ended",
+    how="a lock",
+    expects="the others are; the exit code says so",
+)
 def test_one_that_fails_does_not_keep_the_others_from_ending(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +185,9 @@ def test_a_deadline_put_off_on_the_role_alone_does_not_count(shop: Shop) -> None
     assert [found.name for found in sweep.overdue(shop.engine().survey())] == [role.name]
 
 
+@pytest.mark.fault(
+    "H-10", "a role named like ours", how="CREATE ROLE by hand", expects="the sweep leaves it alone"
+)
 def test_a_role_that_is_not_ours_is_left_alone(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from bot.demo.workspace import acts
 from tests.scenario.conftest import ACCESS, ANA, BO, CLEO, Acme, text_of
 
 
+@pytest.mark.fault("F-43d", "a double click in Slack", how="two envelopes", expects="one effect")
 def test_a_double_click_has_one_effect(acme: Acme) -> None:
     card = acme.asked()
     acme.workspace.click(BO, card, "Approve 30 min")
@@ -51,6 +52,12 @@ def test_an_approve_racing_a_deny_has_one_outcome(acme: Acme) -> None:
     assert len(reviews) == 1
 
 
+@pytest.mark.fault(
+    "F-43e",
+    "Slack delivers an envelope twice",
+    how="the same envelope again",
+    expects="one request",
+)
 def test_the_same_envelope_twice_is_one_request(acme: Acme) -> None:
     acme.workspace.trouble.duplicate(1)
     acme.asked()
@@ -58,6 +65,7 @@ def test_the_same_envelope_twice_is_one_request(acme: Acme) -> None:
     assert len(acme.store.requests()) == 1
 
 
+@pytest.mark.fault("F-43f", "a window is sent twice", how="two submissions", expects="one request")
 def test_the_same_window_sent_twice_is_one_request(acme: Acme) -> None:
     acme.slash(ANA, "/jit write_logs")
     acme.window(ANA, "Approved automatically up to 30 min")
@@ -67,6 +75,9 @@ def test_the_same_window_sent_twice_is_one_request(acme: Acme) -> None:
     assert len(acme.store.requests()) == 1
 
 
+@pytest.mark.fault(
+    "F-06", "the first click after a restart is on an old card", how="restart", expects="it works"
+)
 def test_a_card_posted_before_a_restart_still_works(acme: Acme) -> None:
     card = acme.asked()
     acme.told(ANA, "Asked")
@@ -80,6 +91,12 @@ def test_a_card_posted_before_a_restart_still_works(acme: Acme) -> None:
     acme.wait_card("revoked by Bo")
 
 
+@pytest.mark.fault(
+    "F-20d",
+    "a deadline passes while the bot is away",
+    how="stop, start",
+    expects="access ends at the start",
+)
 def test_a_deadline_passed_while_away_is_kept_at_the_next_start(acme: Acme) -> None:
     request_id = acme.live()
     acme.disconnect()
@@ -118,6 +135,7 @@ def test_200_commands_at_once_are_acknowledged_within_a_second_whatever_the_reco
     acme.workspace.wait_for(lambda: len(helped()) == 50, 20)
 
 
+@pytest.mark.fault("F-44", "Slack asks for a new socket", how="refresh", expects="nothing is lost")
 def test_a_refreshed_socket_never_goes_deaf(acme: Acme) -> None:
     acme.slash(ANA, "/jit help")
     acme.workspace.trouble.refresh_sockets()
@@ -129,6 +147,12 @@ def test_a_refreshed_socket_never_goes_deaf(acme: Acme) -> None:
     assert slowest < 0.5
 
 
+@pytest.mark.fault(
+    "F-44b",
+    "sockets break without a word",
+    how="the connection is closed",
+    expects="replaced at once",
+)
 def test_sockets_that_break_without_a_word_are_replaced_at_once(acme: Acme) -> None:
     client = acme.slack.gateway._handler.client
     before = client.session_id()

@@ -55,6 +55,12 @@ def test_somebody_who_left_the_group_cannot_approve(acme: Acme) -> None:
     press(acme, BO, "Only Cleo or Dan can decide this one (rule data-owners).")
 
 
+@pytest.mark.fault(
+    "F-40d",
+    "Slack does not say who presses Approve",
+    how="users.info fails",
+    expects="nothing is decided",
+)
 def test_nothing_is_decided_while_slack_does_not_say_who_presses(acme: Acme) -> None:
     acme.asked()
     acme.told(ANA, "Asked")
@@ -106,6 +112,12 @@ def test_only_the_requester_opens_the_credentials(acme: Acme) -> None:
     assert acme.shop.calls.count("reveal") == before
 
 
+@pytest.mark.fault(
+    "T-19",
+    "a button in a message we did not post",
+    how="a message of another app",
+    expects="decides nothing; recorded",
+)
 def test_a_button_in_a_message_we_did_not_post_decides_nothing(acme: Acme) -> None:
     acme.asked()
     request_id = acme.store.requests()[0].id

@@ -9,6 +9,12 @@ from bot.slack import client, identity
 from tests.scenario.conftest import ACCESS, ANA, BO, Acme, text_of
 
 
+@pytest.mark.fault(
+    "F-39",
+    "Slack limits the rate",
+    how="429 with Retry-After",
+    expects="delayed, nothing lost, nothing twice",
+)
 def test_a_rate_limit_delays_the_card_and_loses_nothing(acme: Acme) -> None:
     acme.workspace.trouble.rate_limit("chat.postMessage", n=2, retry_after=1)
     card = acme.asked()
@@ -17,6 +23,12 @@ def test_a_rate_limit_delays_the_card_and_loses_nothing(acme: Acme) -> None:
     assert len(acme.cards()) == 1
 
 
+@pytest.mark.fault(
+    "F-40",
+    "Slack is down at a deadline",
+    how="every call fails",
+    expects="access ends in time; the card follows",
+)
 def test_while_slack_is_down_access_still_ends_and_the_card_catches_up(acme: Acme) -> None:
     request_id = acme.live()
     acme.workspace.trouble.down()
@@ -37,6 +49,12 @@ def test_a_window_that_slack_does_not_open_is_told(acme: Acme) -> None:
     acme.whispered(ANA, "Slack did not open the window. Press again.")
 
 
+@pytest.mark.fault(
+    "F-42c",
+    "the approval channel cannot be posted to",
+    how="channel_not_found",
+    expects="the requester is told; the Home tab decides",
+)
 def test_when_the_card_cannot_be_posted_the_requester_is_told(acme: Acme) -> None:
     acme.workspace.leave(ACCESS, "U0JIT")
     acme.slash(ANA, "/jit read_customer_data 30m INC-1 x")
@@ -47,6 +65,12 @@ def test_when_the_card_cannot_be_posted_the_requester_is_told(acme: Acme) -> Non
     acme.told(ANA, "is yours until")
 
 
+@pytest.mark.fault(
+    "F-21c",
+    "a target is down while granting",
+    how="the engine is unavailable",
+    expects="said on the card with the reason; can be given up",
+)
 def test_a_target_that_is_down_is_said_and_can_be_given_up(acme: Acme) -> None:
     acme.shop.down = True
     acme.workspace.click(BO, acme.asked(), "Approve 30 min")
@@ -115,6 +139,12 @@ def test_a_refused_app_token_names_its_key_and_not_its_value(acme: Acme) -> None
     assert "xapp-wrong" not in str(refused.value)
 
 
+@pytest.mark.fault(
+    "F-40c",
+    "Slack is down at the start",
+    how="every call fails",
+    expects="the bot starts, ends what is due, connects later",
+)
 def test_the_bot_starts_while_slack_is_down_and_connects_later(acme: Acme) -> None:
     acme.disconnect()
     acme.workspace.trouble.down()

@@ -181,6 +181,12 @@ def test_an_approver_revokes_and_others_may_not(world: World, bot: service.Servi
     )
 
 
+@pytest.mark.fault(
+    "F-40b",
+    "Slack does not say who revokes",
+    how="the directory is silent",
+    expects="the end goes on: doubt never stops it",
+)
 def test_slack_being_silent_does_not_keep_access_alive(world: World, bot: service.Service) -> None:
     request_id = world.live(bot)
     world.directory.silent = True
@@ -251,6 +257,12 @@ def test_credentials_of_a_silent_target_are_asked_for_again_later(
         bot.grants.reveal(request_id, ANA.id)
 
 
+@pytest.mark.fault(
+    "A-01",
+    "an end misses its limit",
+    how="the target is down",
+    expects="alarmed at once, repeated, and told to be over",
+)
 def test_a_missed_limit_is_alarmed_at_once_repeated_and_said_to_be_over(
     world: World, bot: service.Service
 ) -> None:
@@ -301,6 +313,12 @@ def test_a_clean_up_that_drags_on_is_another_alarm(world: World, bot: service.Se
     assert alarms == ["unclean"]
 
 
+@pytest.mark.fault(
+    "F-35c",
+    "the record cannot be written at a deadline",
+    how="the store refuses",
+    expects="the door is shut without it",
+)
 def test_a_locked_record_does_not_keep_a_door_open(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +367,12 @@ def test_a_role_of_that_name_that_is_not_ours_is_left_alone(
     assert not {"close", "remove"} & set(world.shop.calls)
 
 
+@pytest.mark.fault(
+    "C-01",
+    "a target leaves the catalog under a live grant",
+    how="the catalog without it",
+    expects="tried and alarmed until it is back; never forgotten",
+)
 def test_a_grant_on_a_target_that_left_the_catalog_goes_on_being_tried_and_alarmed(
     world: World, bot: service.Service
 ) -> None:

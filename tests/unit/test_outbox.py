@@ -101,6 +101,12 @@ def test_without_a_time_the_pause_grows(world: World, bot: service.Service) -> N
     assert set(pauses[7:]) == {30}
 
 
+@pytest.mark.fault(
+    "F-42",
+    "Slack refuses a message for good",
+    how="channel_not_found and the like",
+    expects="given up with an audit event; the others go on",
+)
 def test_what_slack_never_takes_is_dropped_with_an_event_and_the_lane_goes_on(
     world: World, bot: service.Service
 ) -> None:
@@ -116,6 +122,12 @@ def test_what_slack_never_takes_is_dropped_with_an_event_and_the_lane_goes_on(
     assert [event.type for event in world.store.events()] == ["outbox.dropped"]
 
 
+@pytest.mark.fault(
+    "F-42b",
+    "a message breaks the poster",
+    how="an error on every try",
+    expects="given up with an audit event; the others go on",
+)
 def test_a_row_that_breaks_the_poster_is_given_up_after_some_tries(
     world: World, bot: service.Service
 ) -> None:
@@ -157,6 +169,12 @@ def test_running_it_delivers_what_is_committed_while_another_lane_waits(
     assert bot.outbox.alive()
 
 
+@pytest.mark.fault(
+    "F-02",
+    "the bot dies before it has said what it did",
+    how="restart",
+    expects="said once after it",
+)
 def test_what_was_not_said_before_a_restart_is_said_after_it(
     world: World, bot: service.Service
 ) -> None:

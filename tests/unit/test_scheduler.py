@@ -74,6 +74,12 @@ def test_a_start_takes_up_at_once_what_was_waiting_for_its_next_attempt(
     wait_for(lambda: status(world, request_id) == "ended")
 
 
+@pytest.mark.fault(
+    "F-22e",
+    "one target hangs",
+    how="a gate in its engine",
+    expects="the other's grants end in time",
+)
 def test_a_dead_target_delays_no_other(world: World, bot: service.Service) -> None:
     dead, alive = world.live(bot), world.live(bot, entitlement="read_pages")
     gate = world.shop.gate["close"] = threading.Event()
@@ -138,6 +144,9 @@ def test_the_armed_deadline_rings_at_its_moment(tmp_path, monkeypatch) -> None:
     world.close()
 
 
+@pytest.mark.fault(
+    "F-50b", "the scheduler falls silent", how="shut down under us", expects="hung again"
+)
 def test_a_silent_bell_is_hung_again(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +161,12 @@ def test_a_silent_bell_is_hung_again(
     wait_for(lambda: world.store.request(request_id).status is model.RequestStatus.EXPIRED)
 
 
+@pytest.mark.fault(
+    "F-50",
+    "the sweeper's thread dies",
+    how="an error no handler takes",
+    expects="replaced within a ring",
+)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_sweeper_that_dies_is_noticed_and_replaced(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
@@ -168,6 +183,12 @@ def test_a_sweeper_that_dies_is_noticed_and_replaced(
     assert bot.scheduler._thread is not first
 
 
+@pytest.mark.fault(
+    "F-35",
+    "the state database is locked at a deadline",
+    how="BEGIN IMMEDIATE",
+    expects="access ends all the same; the record follows",
+)
 def test_a_locked_record_keeps_no_door_open_and_catches_up(tmp_path) -> None:
     world = World(tmp_path)
     world.store.close()
@@ -193,6 +214,12 @@ def test_a_heartbeat_is_kept_for_a_monitor(world: World, bot: service.Service) -
     assert world.store.get("heartbeat") == world.clock.now().isoformat()
 
 
+@pytest.mark.fault(
+    "F-47b",
+    "the bot is stopped while a target hangs",
+    how="a gate in its engine",
+    expects="stops in time; the record has the rest",
+)
 def test_stopping_while_a_target_hangs_is_quick_and_loses_nothing(
     world: World, bot: service.Service
 ) -> None:
