@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q install -c constra
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check format lint types architecture tour clean
+.PHONY: help demo test test-matrix soak faults-table check format lint types architecture tour clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,12 @@ test: $(VENV)/.dev ## Run every test
 
 test-matrix: $(VENV)/.dev ## Run what acts on PostgreSQL on 15, 16, 17 and 18, one after the other
 	@$(BIN)/python tests/matrix.py $(ARGS)
+
+soak: $(VENV)/.dev ## Grant and end hundreds of times while the bot is killed; ARGS="--help" tells the numbers
+	@$(BIN)/python -m tests.soak $(ARGS)
+
+faults-table: $(VENV)/.dev ## Write docs/faults.md from the tests' own markers
+	@$(BIN)/python -m tests.test_faults_table
 
 check: format lint types architecture test ## What CI runs: format, lint, types, architecture, docs, tests
 
