@@ -119,6 +119,12 @@ def ends(engine: PostgresEngine, shop: Shop, role: ManagedRole) -> None:
     assert managed_roles(shop) == []
 
 
+@pytest.mark.fault(
+    "F-09b",
+    "COMMIT of a creation is done and its answer lost",
+    how="the wire is cut after COMMIT",
+    expects="unknown, never failed; asking again finds the one role",
+)
 def test_a_lost_answer_to_the_commit_of_a_creation_converges(
     shop: Shop, engine: PostgresEngine, wire: Wire, spec: GrantSpec
 ) -> None:
@@ -134,6 +140,12 @@ def test_a_lost_answer_to_the_commit_of_a_creation_converges(
     ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-08",
+    "COMMIT of a creation never arrives",
+    how="the wire is cut before COMMIT",
+    expects="unknown; asking again makes the one role",
+)
 def test_a_commit_the_server_never_heard_is_unknown_as_well_and_converges(
     shop: Shop, engine: PostgresEngine, wire: Wire, spec: GrantSpec
 ) -> None:
@@ -143,6 +155,12 @@ def test_a_commit_the_server_never_heard_is_unknown_as_well_and_converges(
     ends(engine, shop, engine.create(spec))
 
 
+@pytest.mark.fault(
+    "F-25",
+    "the link breaks in the middle of an end",
+    how="the wire is cut after a statement",
+    expects="trying again ends access",
+)
 @pytest.mark.parametrize("words", [b"NOLOGIN CONNECTION LIMIT 0", b"pg_terminate_backend"])
 def test_an_end_whose_answer_is_lost_is_ended_by_trying_again(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole, words: bytes
@@ -155,6 +173,12 @@ def test_an_end_whose_answer_is_lost_is_ended_by_trying_again(
         holder.execute("SELECT 1")
 
 
+@pytest.mark.fault(
+    "F-18",
+    "DROP ROLE is done and its answer lost",
+    how="the wire is cut after COMMIT",
+    expects="trying again finds it done",
+)
 def test_a_drop_whose_answer_is_lost_is_found_done(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
@@ -165,6 +189,12 @@ def test_a_drop_whose_answer_is_lost_is_found_done(
     assert engine.remove(role).clean
 
 
+@pytest.mark.fault(
+    "F-12b",
+    "a password is set and the answer lost",
+    how="the wire is cut after COMMIT",
+    expects="nobody learns it; the next one replaces it",
+)
 def test_a_password_whose_verifier_was_set_unseen_is_replaced_by_the_next(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
@@ -198,6 +228,12 @@ def well_again(wire: Wire) -> None:
 TROUBLES = [black_hole, half_open, thirty_seconds_of_latency, refused]
 
 
+@pytest.mark.fault(
+    "F-24",
+    "the network swallows packets, is half open, slow by 30 s, or refuses",
+    how="TCP proxy",
+    expects="every operation fails within its own deadline",
+)
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_bad_wire_holds_no_operation_longer_than_its_deadline(
     shop: Shop,
@@ -237,6 +273,12 @@ def test_a_bad_wire_holds_no_operation_longer_than_its_deadline(
     assert failed == []
 
 
+@pytest.mark.fault(
+    "F-26",
+    "an end is begun on such a network",
+    how="TCP proxy, then well again",
+    expects="trying again ends access",
+)
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_an_end_begun_on_a_bad_wire_is_done_when_it_is_well_again(
     shop: Shop,
@@ -254,6 +296,9 @@ def test_an_end_begun_on_a_bad_wire_is_done_when_it_is_well_again(
         holder.execute("SELECT 1")
 
 
+@pytest.mark.fault(
+    "F-25b", "an idle connection was reset", how="TCP proxy", expects="the next operation succeeds"
+)
 def test_a_link_that_was_reset_while_idle_costs_nothing(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
@@ -261,6 +306,12 @@ def test_a_link_that_was_reset_while_idle_costs_nothing(
     ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-22",
+    "the server stands still",
+    how="SIGSTOP of postmaster and backends",
+    expects="the operation fails within its deadline; access ends when it goes on",
+)
 def test_a_stopped_server_is_given_up_in_time_and_ends_when_it_goes_on(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -275,6 +326,12 @@ def test_a_stopped_server_is_given_up_in_time_and_ends_when_it_goes_on(
         holder.execute("SELECT 1")
 
 
+@pytest.mark.fault(
+    "F-22b",
+    "one holder's backend stands still",
+    how="SIGSTOP of a backend",
+    expects="never called ended; ended when it moves",
+)
 def test_a_session_whose_process_stands_still_is_told_as_alive_and_ends_when_it_moves(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -287,6 +344,12 @@ def test_a_session_whose_process_stands_still_is_told_as_alive_and_ends_when_it_
         ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-27",
+    "the server restarts in the middle of an end",
+    how="fast and immediate shutdown, start",
+    expects="trying again ends access",
+)
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_restart_in_the_middle_of_an_end_changes_nothing(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole, folder: Path, mode: Any
@@ -308,6 +371,12 @@ def restart(shop: Shop, folder: Path, mode: Any) -> None:
     old.__dict__.update(new.__dict__)
 
 
+@pytest.mark.fault(
+    "F-21",
+    "the server is down at the deadline",
+    how="SIGKILL of the server",
+    expects="unavailable, then ended when it is back",
+)
 def test_a_server_that_is_down_is_unavailable_and_ends_when_it_is_back(
     shop: Shop, engine: PostgresEngine, role: ManagedRole, folder: Path
 ) -> None:
@@ -319,6 +388,12 @@ def test_a_server_that_is_down_is_unavailable_and_ends_when_it_is_back(
     ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-29",
+    "no free connection on the server",
+    how="all slots taken",
+    expects="unavailable; no connection of ours leaks",
+)
 def test_no_free_connection_is_unavailable_and_leaks_none(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -343,6 +418,12 @@ def connections(shop: Shop) -> int:
         return 99
 
 
+@pytest.mark.fault(
+    "F-32",
+    "somebody locks the role's row",
+    how="an open transaction of a superuser",
+    expects="given up within the deadline; ended when the lock goes",
+)
 def test_a_lock_on_the_roles_row_is_not_waited_for_beyond_the_deadline(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -354,6 +435,12 @@ def test_a_lock_on_the_roles_row_is_not_waited_for_beyond_the_deadline(
     ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-34",
+    "the bot's password was changed",
+    how="ALTER ROLE",
+    expects="told as such; mends when it is put back",
+)
 def test_a_rotated_password_of_the_bot_is_told_as_such_and_mends(
     shop: Shop, engine: PostgresEngine, role: ManagedRole, wire: Wire
 ) -> None:
@@ -371,6 +458,12 @@ def set_password(shop: Shop, password: str) -> None:
         admin.execute(statement.format(sql.Identifier(shop_bot()), sql.Literal(password)))
 
 
+@pytest.mark.fault(
+    "F-34b",
+    "the bot lost CREATEROLE",
+    how="ALTER ROLE",
+    expects="told as such; mends when it is given back",
+)
 def test_a_bot_that_lost_its_power_is_told_as_such_and_mends(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
@@ -383,6 +476,12 @@ def test_a_bot_that_lost_its_power_is_told_as_such_and_mends(
     ends(engine, shop, role)
 
 
+@pytest.mark.fault(
+    "F-28",
+    "the database is read-only",
+    how="default_transaction_read_only",
+    expects="told as such; access ends when it is writable",
+)
 def test_a_database_that_became_read_only_says_so_and_mends(
     shop: Shop, engine: PostgresEngine, role: ManagedRole, wire: Wire
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_role_renamed_by_hand_is_told_as_not_ended(
 @pytest.mark.fault(
     "F-20c",
     "one of several overdue roles cannot be ended",
-    how="a lock",
+    how="it was renamed by hand",
     expects="the others are; the exit code says so",
 )
 def test_one_that_fails_does_not_keep_the_others_from_ending(
