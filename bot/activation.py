@@ -12,7 +12,7 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, faults, model, notices, retry, store
+from bot import errors, faults, model, notices, retry, skew, store
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec
@@ -34,11 +34,13 @@ class Activation:
         engines: Mapping[str, engines_.Engine],
         clock: clocks.Clock,
         wake: Callable[[], None],
+        skew: skew.Skew,
     ) -> None:
         self._store = store
         self._engines = engines
         self._clock = clock
         self._wake = wake
+        self._skew = skew
 
     def attempt(self, grant_id: str) -> model.Grant:
         """Try once. A target's failure is recorded, not raised."""
@@ -72,6 +74,10 @@ class Activation:
 
     def _make(self, story: model.Story, grant: model.Grant, engine: engines_.Engine) -> model.Grant:
         try:
+            measured = self._skew.check(grant.target)
+            if measured.large:
+                why = skew.sentence(measured)
+                return self._give_up(grant, why, nothing_exists=grant.attempts == 1)
             role = _create(engine, _spec_of(story.request, grant))
         except _FINAL as error:
             return self._give_up(grant, str(error), nothing_exists=grant.attempts == 1)

@@ -22,6 +22,7 @@ from bot import (
     policy,
     refusal,
     settled,
+    skew,
     store,
 )
 from bot import catalog as catalogs
@@ -58,8 +59,9 @@ class Grants:
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self.skew = skew.Skew(store=store, engines=engines, clock=clock)
         self._activation = activation.Activation(
-            store=store, engines=engines, clock=clock, wake=wake
+            store=store, engines=engines, clock=clock, wake=wake, skew=self.skew
         )
         self._ending = ending.Ending(store=store, engines=engines, clock=clock, wake=wake)
         self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)

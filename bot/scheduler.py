@@ -100,6 +100,7 @@ class Scheduler:
         self._step("deadlines", self._move_deadlines)
         self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)
+        self._step("skew", self._measure_clocks)
         self._step("reconcile", self._reconcile)
         self._step("digest", self._digests.say_if_due)
         self._step("arm", self._arm)
@@ -174,6 +175,14 @@ class Scheduler:
                 lane.submit(f"deadline:{grant.id}", move, work.Urgency.GRANT)
             except errors.Busy:
                 _log.warning("lane_full", target=grant.target)
+
+    def _measure_clocks(self) -> None:
+        for target in self._grants.skew.due():
+            look = functools.partial(self._grants.skew.look, target)
+            try:
+                self._lanes.target(target).submit("clock", look, work.Urgency.CLEAN)
+            except errors.Busy:
+                _log.warning("lane_full", target=target)
 
     def _reconcile(self) -> None:
         """Each target in its own lane, after whatever is urgent there."""
@@ -257,6 +266,7 @@ class Scheduler:
         self._beaten = now
         self._store.put(HEARTBEAT, now.isoformat())
         self._store.remember_time()
+        self._clock.rest(allowed=self._store.next_deadline() is None)
         if not (self._outbox.alive() and self._lanes.alive()):
             _log.critical("worker_died")
         _log.debug("heartbeat")

@@ -39,6 +39,8 @@ class Engine(Protocol):
     def create(self, spec: GrantSpec) -> ManagedRole:
         """Make the role of this grant, verify it in the catalogue, return it. No password is set yet.
 
+        What has not been committed within the engine's deadline, by the server's clock, never is:
+        also when the caller was paused in the middle.
         Called again for the same grant it brings a half-made role to the asked state.
         Raises InvalidScope, NotPrepared, ForeignRole (final); TargetUnavailable, OutcomeUnknown.
         """
@@ -83,6 +85,9 @@ class Engine(Protocol):
 
         Raises TargetUnavailable.
         """
+
+    def server_time(self) -> datetime:
+        """What the server's clock says. Raises TargetUnavailable."""
 
     def carries(self, scope: Scope) -> str:
         """The one lasting role that a managed role of `scope` is a member of. Pure.

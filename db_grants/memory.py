@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from db_grants import errors, naming
@@ -72,6 +72,7 @@ class MemoryEngine:
         self.calls: list[tuple[str, str]] = []  # (method, role or grant), in order
         self.identifier, self.timeline, self.written = "memory", 1, 0  # see Survey
         self.prepared = True
+        self.ahead = timedelta(0)  # of the server's clock
 
     def check(self, scopes: Sequence[Scope]) -> tuple[Finding, ...]:
         """Only whether the scopes are prepared."""
@@ -212,6 +213,11 @@ class MemoryEngine:
         self._begin("survey", "")
         return self._survey()
 
+    def server_time(self) -> datetime:
+        """See `db_grants.engine.Engine.server_time`."""
+        self._begin("server_time", "")
+        return self._clock() + self.ahead
+
     def carries(self, scope: Scope) -> str:
         """See `db_grants.engine.Engine.carries`."""
         _check_scope(scope)
@@ -221,7 +227,7 @@ class MemoryEngine:
         with self._lock:
             roles = sorted(self._roles.values(), key=lambda role: role.found.name)
             return Survey(
-                at=self._clock(),
+                at=self._clock() + self.ahead,
                 identifier=self.identifier,
                 timeline=self.timeline,
                 written=self.written,

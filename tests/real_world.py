@@ -76,6 +76,11 @@ class Link:
         seen: spec.Survey = self.__getattr__("survey")()
         return replace(seen, at=self.now())
 
+    def server_time(self) -> datetime:
+        """As in `survey`."""
+        self.__getattr__("server_time")()
+        return self.now()
+
     def close(self, role: spec.ManagedRole) -> spec.Closed:
         """Stamped by the service's clock, as in production."""
         done: spec.Closed = self.__getattr__("close")(role)

@@ -189,6 +189,13 @@ class PostgresEngine:
         with self._links.link() as link:
             return survey.of_server(link)
 
+    def server_time(self) -> datetime:
+        """See `db_grants.engine.Engine.server_time`."""
+        with self._links.link() as link:
+            (rows,) = link.ask(sql.SQL("SELECT clock_timestamp() AS at"))
+        at: datetime = rows[0]["at"]
+        return at.astimezone(UTC)
+
     def carries(self, scope: Scope) -> str:
         """See `db_grants.engine.Engine.carries`."""
         return atoms.role_to_grant(scope)

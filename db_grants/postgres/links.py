@@ -179,6 +179,8 @@ def _parsed(url: str, deadline: float) -> dict[str, Any]:
     except psycopg.Error:
         raise errors.DbGrantsError("The target's URL cannot be read.") from None
     settings = {
+        "TimeZone": "UTC",  # whatever server or role say: times come back in one form, and exactly
+        "DateStyle": "ISO",
         "search_path": "pg_catalog,pg_temp",  # nobody's function stands in for the server's
         "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
         "lock_timeout": f"{min(5.0, deadline / 4) * 1000:.0f}",  # leaves time to do without the lock

@@ -120,7 +120,10 @@ def _attributes_in_words(spec: GrantSpec) -> str:
 
 
 def _has_attributes(found: inspect.RoleState, spec: GrantSpec) -> bool:
-    return found.connection_limit == spec.connection_limit and found.valid_until == spec.expires_at
+    return (
+        found.connection_limit == spec.connection_limit
+        and found.valid_until == spec.expires_at.astimezone(UTC)
+    )
 
 
 def instant(moment: datetime) -> str:
