@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 HOME = ROOT / ".build" / "pg"
 RELEASES = {15: "15.19.0", 16: "16.15.0", 17: "17.11.0", 18: "18.6.0"}
 TESTS = ("tests/contract", "tests/integration")
+FAULTS = "tests/faults"  # slow, so with the oldest alone; `make test` runs them with the newest
 OPTIONS = ("-q", "-m", "target", "-p", "no:cacheprovider")
 
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     broken = []
     for major in majors:
         began = time.monotonic()
-        bad = run(programs(major), passed_on)
+        more = [FAULTS] if major == min(RELEASES) else []
+        bad = run(programs(major), passed_on, [*TESTS, *more])
         print(f"· PostgreSQL {RELEASES[major]}: {'FAILED' if bad else 'held'}", end="")
         print(f" ({time.monotonic() - began:.0f} s)", flush=True)
         broken += [major] if bad else []
@@ -47,14 +49,14 @@ def programs(major: int) -> pathlib.Path:
     return home / "bin"
 
 
-def run(folder: pathlib.Path, arguments: Sequence[str]) -> int:
-    """The tests on the server in that folder; pytest's exit code.
+def run(folder: pathlib.Path, arguments: Sequence[str], usual: Sequence[str]) -> int:
+    """The usual tests, or those among the arguments, on the server there; pytest's exit code.
 
     Its extensions look for libpq in a folder of their builder's (RUNPATH), hence LD_LIBRARY_PATH.
     """
     paths = [str(folder.parent / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
     libraries = ":".join(path for path in paths if path)
-    tests = [a for a in arguments if a.startswith("tests")] or list(TESTS)
+    tests = [a for a in arguments if a.startswith("tests")] or usual
     rest = [a for a in arguments if not a.startswith("tests")]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, *rest, *tests],
