@@ -234,6 +234,7 @@ class Grant:
     quarantined: tuple[str, ...] = ()
     residue: tuple[str, ...] = ()
     activity: Mapping[str, object] | None = None  # audit.summary.activity_to_json()
+    fence: int = 0  # how often it was claimed; see store.claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from bot.store.actor import SYSTEM, Actor
 from bot.store.chain import GENESIS, Verification
+from bot.store.claims import Replica
 from bot.store.outbox import OutboxRow
 from bot.store.period import Outline
 from bot.store.repository import Store, open_store
@@ -13,6 +14,7 @@ __all__ = [
     "Actor",
     "OutboxRow",
     "Outline",
+    "Replica",
     "Store",
     "Transaction",
     "Verification",

@@ -4,6 +4,7 @@
 transaction never has to be upgraded half way) and READ COMMITTED with row locks on PostgreSQL.
 """
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -35,6 +36,7 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._patience = patience
         self._writer = threading.Lock()
+        self._serving: int | None = None  # file descriptor of the lock that says so
         self._marker: sa.Connection | None = None
         self._marker_lock = threading.Lock()
         self._engine = _sqlite(parsed, patience) if self.is_sqlite else _postgres(parsed, patience)
@@ -71,6 +73,22 @@ class Database:
         if not self.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK)))
 
+    def alone(self) -> bool:
+        """Say that this process serves, until `close`; whether no other does. False if not known.
+
+        The kernel lets go of the lock when a process dies, however it dies.
+        """
+        if not self.is_sqlite or self._serving is not None:
+            return False
+        self._serving = os.open(f"{self.place}-serving", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            fcntl.flock(self._serving, fcntl.LOCK_SH)
+        return True
+
     def marker(self) -> int:
         """A number that changes when anything was committed by another connection. A hint only."""
         with faults.translated(), self._marker_lock:
@@ -97,6 +115,9 @@ class Database:
             if self._marker is not None:
                 self._marker.close()
                 self._marker = None
+        if self._serving is not None:
+            os.close(self._serving)
+            self._serving = None
         self._engine.dispose()
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from bot import errors
 from bot.store import mapping, tables
+from bot.store.instant import Instant, free
 
 _BOX = tables.outbox
 
@@ -26,10 +27,11 @@ class OutboxRow:
     created_at: datetime
     key: str | None = None
     last_error: str | None = None
+    fence: int = 0  # how often it was claimed
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow, ...]:
-    """Heads of lanes that may be said now and that nobody is saying, oldest first."""
+    """Heads of lanes whose time has come, oldest first."""
     rows = connection.execute(_due(now).limit(limit))
     return tuple(mapping.value_from(OutboxRow, row, _BOX) for row in rows)
 
@@ -37,37 +39,76 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow
 def claim(
     connection: sa.Connection, now: datetime, limit: int, lease: timedelta
 ) -> tuple[OutboxRow, ...]:
-    """As `due`, and nobody else gets these before the lease is over."""
-    rows = connection.execute(_due(now).limit(limit).with_for_update(skip_locked=True)).all()
+    """As `due`, of those that nobody is saying; nobody else gets these before the lease is over.
+
+    What the look found free may have been claimed by the time its row is locked, so the change asks
+    again.
+    """
+    open_ = _due(now).where(free(_BOX.c.claimed_until)).limit(limit)
+    rows = connection.execute(open_.with_for_update(skip_locked=True)).all()
     ids = [row.id for row in rows]
+    if not ids:
+        return ()
     claimed = connection.execute(
         sa.update(_BOX)
-        .where(_BOX.c.id.in_(ids), _BOX.c.settled_at.is_(None))
-        .values(claimed_until=now + lease)
+        .where(_BOX.c.id.in_(ids), _BOX.c.settled_at.is_(None), free(_BOX.c.claimed_until))
+        .values(claimed_until=Instant(lease), fence=_BOX.c.fence + 1)
         .returning(_BOX)
     )
     values = (mapping.value_from(OutboxRow, row, _BOX) for row in claimed)
     return tuple(sorted(values, key=lambda row: row.id))
 
 
+def renew(connection: sa.Connection, rows: Mapping[int, int], lease: timedelta) -> None:
+    """Longer, for those (fence by id) that are still claimed under that fence."""
+    for row_id, fence in rows.items():
+        connection.execute(
+            sa.update(_BOX).where(*_claimed(row_id, fence)).values(claimed_until=Instant(lease))
+        )
+
+
+def release(connection: sa.Connection, row_id: int, fence: int) -> None:
+    """Whoever wants it may have it."""
+    connection.execute(sa.update(_BOX).where(*_claimed(row_id, fence)).values(claimed_until=None))
+
+
+def _claimed(row_id: int, fence: int) -> tuple[sa.ColumnElement[bool], ...]:
+    waits = _BOX.c.settled_at.is_(None)
+    return (_BOX.c.id == row_id, _BOX.c.fence == fence, waits, _BOX.c.claimed_until.is_not(None))
+
+
 def settle(
-    connection: sa.Connection, row_id: int, now: datetime, error: str | None = None
+    connection: sa.Connection,
+    row_id: int,
+    now: datetime,
+    error: str | None = None,
+    *,
+    fence: int | None = None,
 ) -> OutboxRow:
-    """Said, or given up with an error. Conflict: it was settled before."""
+    """Said, or given up with an error. Conflict: settled before, or claimed by somebody else."""
     return _change(
         connection,
         row_id,
+        fence,
         settled_at=now,
         claimed_until=None,
         **({"last_error": error} if error else {}),
     )
 
 
-def put_off(connection: sa.Connection, row_id: int, not_before: datetime, error: str) -> OutboxRow:
-    """Try again later; the lane waits. Conflict: it was settled before."""
+def put_off(
+    connection: sa.Connection,
+    row_id: int,
+    not_before: datetime,
+    error: str,
+    *,
+    fence: int | None = None,
+) -> OutboxRow:
+    """Try again later; the lane waits. Conflict: settled before, or claimed by somebody else."""
     return _change(
         connection,
         row_id,
+        fence,
         not_before=not_before,
         last_error=error,
         attempts=_BOX.c.attempts + 1,
@@ -81,6 +122,13 @@ def depth(connection: sa.Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
+def oldest(connection: sa.Connection) -> datetime | None:
+    """When the oldest line that waits was written."""
+    query = sa.select(sa.func.min(_BOX.c.created_at)).where(_BOX.c.settled_at.is_(None))
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
 def _due(now: datetime) -> sa.Select[Any]:
     """The head is found among all that wait, whether due or not: nothing overtakes within a lane."""
     heads = sa.select(sa.func.min(_BOX.c.id)).where(_BOX.c.settled_at.is_(None))
@@ -90,19 +138,18 @@ def _due(now: datetime) -> sa.Select[Any]:
             _BOX.c.id.in_(heads.group_by(_BOX.c.lane)),
             _BOX.c.settled_at.is_(None),
             sa.or_(_BOX.c.not_before.is_(None), _BOX.c.not_before <= now),
-            sa.or_(_BOX.c.claimed_until.is_(None), _BOX.c.claimed_until <= now),
         )
         .order_by(_BOX.c.id)
     )
 
 
-def _change(connection: sa.Connection, row_id: int, **values: Any) -> OutboxRow:
+def _change(connection: sa.Connection, row_id: int, fence: int | None, **values: Any) -> OutboxRow:
+    expected = [_BOX.c.id == row_id, _BOX.c.settled_at.is_(None)]
+    if fence is not None:
+        expected.append(_BOX.c.fence == fence)
     row = connection.execute(
-        sa.update(_BOX)
-        .where(_BOX.c.id == row_id, _BOX.c.settled_at.is_(None))
-        .values(**values)
-        .returning(_BOX)
+        sa.update(_BOX).where(*expected).values(**values).returning(_BOX)
     ).one_or_none()
     if row is None:
-        raise errors.Conflict(f"Line {row_id} of the outbox is settled already.")
+        raise errors.Conflict(f"Line {row_id} of the outbox is settled, or somebody else's by now.")
     return mapping.value_from(OutboxRow, row, _BOX)

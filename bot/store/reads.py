@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bot import errors, model
 from bot.store import chain, mapping, period, tables
+from bot.store.instant import free
 
 Value = TypeVar("Value")
 
@@ -115,11 +116,11 @@ class Reads(ABC):
         return self._all(model.Grant, _GRANT, query.limit(limit))
 
     def activating(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
-        """Grants to be made whose next attempt is due."""
+        """Grants to be made whose next attempt is due and that nobody works on."""
         return self._in_motion(model.GrantStatus.ACTIVATING, now, limit)
 
     def revoking(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
-        """Grants to be ended whose next attempt is due."""
+        """Grants to be ended whose next attempt is due and that nobody works on."""
         return self._in_motion(model.GrantStatus.REVOKING, now, limit)
 
     def _in_motion(
@@ -128,7 +129,11 @@ class Reads(ABC):
         upcoming = _GRANT.c.next_attempt_at
         query = (
             sa.select(_GRANT)
-            .where(_GRANT.c.status == status, sa.or_(upcoming.is_(None), upcoming <= now))
+            .where(
+                _GRANT.c.status == status,
+                sa.or_(upcoming.is_(None), upcoming <= now),
+                free(_GRANT.c.claimed_until),
+            )
             .order_by(upcoming.nulls_first(), _GRANT.c.created_at)
         )
         return self._all(model.Grant, _GRANT, query.limit(limit))

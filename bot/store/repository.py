@@ -1,6 +1,6 @@
 """The store: the state database, opened. Reads are methods; writes happen inside `begin`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Self
@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import clock as clocks
 from bot import model
-from bot.store import chain, outbox, tables
+from bot.store import chain, claims, outbox, tables
 from bot.store.actor import SYSTEM, Actor
 from bot.store.database import Database
 from bot.store.migrate import migrate
@@ -76,34 +76,94 @@ class Store(Reads):
             yield tx
             tx.finish()
 
+    def claim_grant(
+        self, grant_id: str, expected: model.GrantStatus, holder: str, lease: timedelta
+    ) -> model.Grant | None:
+        """The grant as it is now, to work on for `lease` by the database's clock, or None.
+
+        None: it is no longer in `expected`, or somebody else works on it. Its `fence` is a new one;
+        writes that follow the work ask for it.
+        """
+        with self._database.write() as connection:
+            return claims.take(connection, grant_id, expected, holder, lease)
+
+    def renew_grant(self, grant_id: str, fence: int, lease: timedelta) -> bool:
+        """Work on it for `lease` from now on; false when it is no longer ours to work on."""
+        with self._database.write() as connection:
+            return claims.renew(connection, grant_id, fence, lease)
+
+    def release_grant(self, grant_id: str, fence: int) -> None:
+        """Let it go, if it is still ours."""
+        with self._database.write() as connection:
+            claims.let_go(connection, grant_id, fence)
+
+    def begin_serving(self) -> bool:
+        """Told by a process that is about to work. Whether it is known to be the only one.
+
+        On SQLite every other process is on this machine, and the kernel tells whether one lives: if
+        none does, what the dead had claimed is free at once. On PostgreSQL leases run out.
+        """
+        if not self._database.alone():
+            return False
+        with self._database.write() as connection:
+            claims.void(connection)
+        return True
+
+    def beat(self, name: str) -> None:
+        """The replica of that name lives, by the database's clock."""
+        with self._database.write() as connection:
+            claims.beat(connection, name)
+
+    def replicas(self) -> tuple[claims.Replica, ...]:
+        """Every replica of the last day, the one heard of last first."""
+        with self._reading() as connection:
+            return claims.replicas(connection)
+
     def outbox_due(self, now: datetime, limit: int = 50) -> tuple[outbox.OutboxRow, ...]:
-        """Heads of lanes that may be said now, oldest first. For a single pump."""
+        """Heads of lanes whose time has come, oldest first, whether or not somebody is saying them."""
         with self._reading() as connection:
             return outbox.due(connection, now, limit)
 
     def outbox_claim(
         self, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=60)
     ) -> tuple[outbox.OutboxRow, ...]:
-        """As `outbox_due`, for several pumps: nobody else gets these before the lease is over."""
+        """As `outbox_due`, to be said: nobody else gets these for `lease` by the database's clock."""
         with self._database.write() as connection:
             return outbox.claim(connection, now, limit, lease)
 
-    def outbox_done(self, row_id: int, *, message: model.MessageRef | None = None) -> None:
-        """It was said; `message` is remembered as ours. Conflict: it was settled before."""
+    def outbox_renew(self, rows: Mapping[int, int], lease: timedelta) -> None:
+        """These (fence by id) are still being said."""
+        with self._database.write() as connection:
+            outbox.renew(connection, rows, lease)
+
+    def outbox_release(self, row_id: int, fence: int) -> None:
+        """It is not being said after all; whoever comes next may. Never raises Conflict."""
+        with self._database.write() as connection:
+            outbox.release(connection, row_id, fence)
+
+    def outbox_done(
+        self, row_id: int, *, message: model.MessageRef | None = None, fence: int | None = None
+    ) -> None:
+        """It was said; `message` is remembered as ours.
+
+        Conflict: it was settled before, or (by `fence`) somebody else has claimed it meanwhile.
+        """
         with self.begin(SYSTEM) as tx:
-            row = outbox.settle(tx.connection, row_id, tx.at)
+            row = outbox.settle(tx.connection, row_id, tx.at, fence=fence)
             if message is not None and row.request_id is not None:
                 tx.remember_message(message)
 
-    def outbox_retry(self, row_id: int, not_before: datetime, error: str) -> None:
-        """It could not be said; its lane waits until then. Conflict: it was settled before."""
+    def outbox_retry(
+        self, row_id: int, not_before: datetime, error: str, *, fence: int | None = None
+    ) -> None:
+        """It could not be said; its lane waits until then. Conflict: as `outbox_done`."""
         with self._database.write() as connection:
-            outbox.put_off(connection, row_id, not_before, error)
+            outbox.put_off(connection, row_id, not_before, error, fence=fence)
 
-    def outbox_drop(self, row_id: int, error: str) -> None:
-        """It can never be said; the lane goes on. Audited. Conflict: it was settled before."""
+    def outbox_drop(self, row_id: int, error: str, *, fence: int | None = None) -> None:
+        """It can never be said; the lane goes on. Audited. Conflict: as `outbox_done`."""
         with self.begin(SYSTEM) as tx:
-            row = outbox.settle(tx.connection, row_id, tx.at, error)
+            row = outbox.settle(tx.connection, row_id, tx.at, error, fence=fence)
             told = {"kind": row.kind, "lane": row.lane, "error": error}
             tx.record("outbox.dropped", row.request_id, told)
 
@@ -111,6 +171,16 @@ class Store(Reads):
         """How many lines wait to be said."""
         with self._reading() as connection:
             return outbox.depth(connection)
+
+    def outbox_oldest(self) -> datetime | None:
+        """Since when the oldest line that waits has been waiting."""
+        with self._reading() as connection:
+            return outbox.oldest(connection)
+
+    def take_turn(self, key: str, now: datetime, every: timedelta) -> bool:
+        """Whether it is this caller's turn at something done once per `every`, by all together."""
+        with self._database.write() as connection:
+            return claims.take_turn(connection, key, now, every)
 
     def put(self, key: str, value: str) -> None:
         """Keep a small thing by key, in place of what was kept there."""

@@ -7,6 +7,7 @@ audit_event                                 append-only, chained, dense seq
 outbox                                      what must still be said, in order within a lane
 request_transition, grant_transition        legal moves; triggers refuse all others
 setting                                     small things by key
+replica                                     which processes serve this record, and since when each lives
 """
 
 import sqlalchemy as sa
@@ -18,6 +19,12 @@ metadata = sa.MetaData()
 
 _json = sa.JSON(none_as_null=True)
 _rowid = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers INTEGER keys only
+
+
+def _fence() -> sa.Column[int]:
+    """How often it was claimed: a write of whoever holds an older number is refused."""
+    return sa.Column("fence", sa.BigInteger, nullable=False, server_default="0")
+
 
 access_request = sa.Table(
     "access_request",
@@ -99,6 +106,9 @@ access_grant = sa.Table(
     sa.Column("residue", Several, nullable=False),
     sa.Column("activity", _json),
     sa.Column("used", sa.Boolean),  # what `activity` says about it; null: unknown
+    _fence(),
+    sa.Column("claimed_by", Words),  # the replica that works on it
+    sa.Column("claimed_until", Moment),  # by the database's clock
 )
 sa.Index("access_grant_by_requester", access_grant.c.requester_id, access_grant.c.created_at)
 sa.Index("access_grant_by_activation", access_grant.c.activated_at)
@@ -142,7 +152,8 @@ outbox = sa.Table(
     sa.Column("not_before", Moment),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("last_error", Words),
-    sa.Column("claimed_until", Moment),  # somebody is delivering it
+    _fence(),
+    sa.Column("claimed_until", Moment),  # somebody is delivering it; by the database's clock
     sa.Column("settled_at", Moment),  # said, or given up
 )
 sa.Index(
@@ -151,6 +162,14 @@ sa.Index(
     outbox.c.id,
     sqlite_where=outbox.c.settled_at.is_(None),
     postgresql_where=outbox.c.settled_at.is_(None),
+)
+
+replica = sa.Table(
+    "replica",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("beat_at", Moment, nullable=False),
 )
 
 setting = sa.Table(

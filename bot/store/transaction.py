@@ -25,7 +25,9 @@ _GRANT_MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
     "requester_id",
     "role_name",
     "created_at",
+    "fence",
 }
+_LET_GO: Mapping[str, Any] = {"claimed_by": None, "claimed_until": None}
 _FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
 
 
@@ -119,28 +121,44 @@ class Transaction(Reads):
         self.record("grant.activating", grant.id, {name: values[name] for name in told})
 
     def move_grant(
-        self, grant_id: str, from_: model.GrantStatus, to: model.GrantStatus, **changes: Any
+        self,
+        grant_id: str,
+        from_: model.GrantStatus,
+        to: model.GrantStatus,
+        *,
+        fence: int | None = None,
+        **changes: Any,
     ) -> model.Grant:
         """Take a grant to another status, with any changes of its other fields.
 
         A new step begins: `attempts`, `next_attempt_at` and `last_error` start afresh unless given.
-        Conflict: it is no longer in `from_`. ValueError: no grant may go that way.
+        `fence`: the claim under which the work for it was done, which ends with it.
+        Conflict: it is no longer in `from_`, or (by `fence`) somebody else works on it by now.
+        ValueError: no grant may go that way.
         """
         if (from_, to) not in model.GRANT_TRANSITIONS:
             raise ValueError(f"no grant goes from {from_.value} to {to.value}")
-        grant = self._change_grant(grant_id, from_, to, {**_FRESH_STEP, **changes})
+        grant = self._change_grant(grant_id, from_, to, {**_FRESH_STEP, **changes}, fence)
         self.record(f"grant.{to.value}", grant_id, {"from": from_, **_told(changes)})
         return grant
 
     def note_grant(
-        self, grant_id: str, expected: model.GrantStatus, *, event: str | None, **changes: Any
+        self,
+        grant_id: str,
+        expected: model.GrantStatus,
+        *,
+        event: str | None,
+        fence: int | None = None,
+        goes_on: bool = False,
+        **changes: Any,
     ) -> model.Grant:
         """Change fields of a grant that stays in its status.
 
         `event` names the audit event; None is for bookkeeping that tells an auditor nothing.
-        Conflict: it is no longer in `expected`.
+        `fence`: the claim under which the work for it is done; it ends here unless the work `goes_on`.
+        Conflict: it is no longer in `expected`, or (by `fence`) somebody else works on it by now.
         """
-        grant = self._change_grant(grant_id, expected, expected, changes)
+        grant = self._change_grant(grant_id, expected, expected, changes, fence, goes_on=goes_on)
         if event is not None:
             self.record(event, grant_id, _told(changes))
         return grant
@@ -230,6 +248,9 @@ class Transaction(Reads):
         expected: model.GrantStatus,
         to: model.GrantStatus,
         changes: Mapping[str, Any],
+        fence: int | None,
+        *,
+        goes_on: bool = False,
     ) -> model.Grant:
         unknown = changes.keys() - _GRANT_MAY_CHANGE
         if unknown:
@@ -238,14 +259,16 @@ class Transaction(Reads):
         if "activity" in values:
             values["used"] = mapping.was_used(values["activity"])
         table = tables.access_grant
+        held = [table.c.id == grant_id, table.c.status == expected]
+        if fence is not None:
+            held.append(table.c.fence == fence)
+            values |= {} if goes_on else _LET_GO
         row = self.connection.execute(
-            sa.update(table)
-            .where(table.c.id == grant_id, table.c.status == expected)
-            .values(values)
-            .returning(table)
+            sa.update(table).where(*held).values(values).returning(table)
         ).one_or_none()
         if row is None:
-            raise errors.Conflict(f"Grant {grant_id} is no longer {expected.value}.")
+            whose = "" if fence is None else ", or somebody else works on it"
+            raise errors.Conflict(f"Grant {grant_id} is no longer {expected.value}{whose}.")
         return mapping.value_from(model.Grant, row, table)
 
     def _hold(self, request_id: str) -> model.RequestStatus:

@@ -1,5 +1,6 @@
 """What must still be said: in order within a lane, retried, given up openly, said once by key."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
@@ -88,12 +89,59 @@ def test_a_claimed_line_is_nobody_elses_until_the_lease_is_over(
     state: stores.Store, request_id: str
 ) -> None:
     say(state, request_id, "a", "a")
-    assert [row.id for row in state.outbox_claim(NOON, lease=10 * SECOND)] == [1]
+    (first,) = state.outbox_claim(NOON, lease=10 * SECOND)
+    assert first.id == 1
+    assert state.outbox_claim(NOON + 60 * SECOND) == ()  # the lease goes by the database's clock
+    state.outbox_renew({1: first.fence}, timedelta(seconds=-1))
+    (second,) = state.outbox_claim(NOON)
+    assert (second.id, second.fence) == (1, first.fence + 1)
+    state.outbox_renew({1: first.fence}, timedelta(seconds=-1))  # no longer theirs to renew
     assert state.outbox_claim(NOON) == ()
-    assert state.outbox_due(NOON) == ()
-    assert [row.id for row in state.outbox_claim(NOON + 10 * SECOND)] == [1]
-    state.outbox_done(1)
+    state.outbox_done(1, fence=second.fence)
     assert [row.id for row in state.outbox_claim(NOON)] == [2]
+
+
+def test_whoever_lost_its_claim_settles_nothing(state: stores.Store, request_id: str) -> None:
+    say(state, request_id, "a")
+    (late,) = state.outbox_claim(NOON, lease=timedelta(seconds=-1))
+    (now,) = state.outbox_claim(NOON)
+    card = model.MessageRef(request_id=request_id, kind="card", channel_id="C0", ts="1.0")
+    with pytest.raises(errors.Conflict):
+        state.outbox_done(1, message=card, fence=late.fence)
+    with pytest.raises(errors.Conflict):
+        state.outbox_retry(1, NOON, "later", fence=late.fence)
+    with pytest.raises(errors.Conflict):
+        state.outbox_drop(1, "never", fence=late.fence)
+    state.outbox_release(1, late.fence)
+    assert state.messages(request_id) == ()
+    assert state.outbox_claim(NOON) == ()
+    state.outbox_release(1, now.fence)
+    assert [row.id for row in state.outbox_claim(NOON)] == [1]
+
+
+def test_pumps_that_claim_at_once_share_the_lines_and_keep_each_lane_in_order(
+    open_state: Callable[..., stores.Store], state: stores.Store, request_id: str
+) -> None:
+    lanes, each = [f"lane-{n}" for n in range(6)], 5
+    for _ in range(each):
+        say(state, request_id, *lanes)
+    said: list[tuple[str, int]] = []
+
+    def pump(store: stores.Store) -> None:
+        while store.outbox_depth():
+            for row in store.outbox_claim(NOON, limit=2):
+                said.append((row.lane, row.id))
+                store.outbox_done(row.id, fence=row.fence)
+
+    threads = [threading.Thread(target=pump, args=(open_state(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(said) == len(set(said)) == each * len(lanes)
+    for lane in lanes:
+        ids = [row_id for where, row_id in said if where == lane]
+        assert ids == sorted(ids)
 
 
 class Kind(StrEnum):

@@ -1,0 +1,97 @@
+"""Claims on grants: which replica works on what, renewed while it works, over when it is dead.
+
+A claim is a lease in the record (see `store.claims`). What is recorded after work on a target is
+recorded under the claim's fence, so a process that was paused in the middle and wakes when another
+has taken over records nothing. What it may still do to the target is made harmless where it is done.
+"""
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import structlog
+
+from bot import errors, model, store
+
+_log = structlog.get_logger(__name__)
+
+# A role must not come to be when another has taken over: `Engine.create` ends within 10 s of its
+# call, and a claim on making is renewed right before.
+MAKING = timedelta(seconds=12)
+ENDING = timedelta(seconds=6)  # a killed replica's ends are taken over so soon
+RENEW_EVERY = 1.5  # seconds
+
+
+class Claims:
+    """What this process works on. Thread-safe."""
+
+    def __init__(self, *, store: store.Store) -> None:
+        self._store = store
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[int, timedelta]] = {}  # fence and lease by grant
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def hold(
+        self, grant_id: str, expected: model.GrantStatus, lease: timedelta
+    ) -> Iterator[model.Grant | None]:
+        """The grant, ours for the block; None when it moved on or somebody else works on it.
+
+        Raises Busy and StoreError when the record does not answer.
+        """
+        grant = self._store.claim_grant(grant_id, expected, self.name, lease)
+        if grant is None:
+            yield None
+            return
+        with self._lock:
+            self._held[grant_id] = (grant.fence, lease)
+        try:
+            yield grant
+        finally:
+            with self._lock:
+                del self._held[grant_id]
+            self._release(grant)
+
+    def still_ours(self, grant: model.Grant, lease: timedelta) -> bool:
+        """Whether nobody has taken it over; if so it is ours for `lease` from now on."""
+        return self._store.renew_grant(grant.id, grant.fence, lease)
+
+    def start(self) -> None:
+        """Renew what is held, from now on."""
+        self._thread = threading.Thread(target=self._keep, name="claims", daemon=True)
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether claims are being renewed."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Renew no more; what is abandoned runs out."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(RENEW_EVERY)
+
+    def _keep(self) -> None:
+        while not self._closing.wait(RENEW_EVERY):
+            with self._lock:
+                held = dict(self._held)
+            for grant_id, (fence, lease) in held.items():
+                self._renew(grant_id, fence, lease)
+
+    def _renew(self, grant_id: str, fence: int, lease: timedelta) -> None:
+        try:
+            self._store.renew_grant(grant_id, fence, lease)
+        except Exception as error:  # noqa: BLE001 - the top of a thread; the next turn tries again
+            _log.warning("claim_not_renewed", grant=grant_id, why=str(error))
+
+    def _release(self, grant: model.Grant) -> None:
+        try:
+            self._store.release_grant(grant.id, grant.fence)
+        except (errors.Busy, errors.StoreError) as error:  # it runs out
+            _log.warning("claim_not_released", grant=grant.id, why=str(error))
