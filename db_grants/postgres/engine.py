@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -59,6 +60,7 @@ class PostgresEngine:
         public_port: int | None = None,
     ) -> None:
         self._links = links.Links(url, deadline)
+        self._deadline = deadline
         self._clock = clock
         given = self._links.parameters
         self._host = public_host or str(given.get("host") or "localhost")
@@ -92,21 +94,28 @@ class PostgresEngine:
 
     def create(self, spec: GrantSpec) -> ManagedRole:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
+        end = time.monotonic() + self._deadline
         for _ in range(_TRIES - 1):
             try:
-                return self._create(spec)
+                return self._create(spec, end)
             except failures.Collision:
                 continue
-        return self._create(spec)
+        return self._create(spec, end)
 
-    def _create(self, spec: GrantSpec) -> ManagedRole:
-        """Inspect, plan, apply, verify, commit: three round trips, four for a narrowed scope."""
+    def _create(self, spec: GrantSpec, end: float) -> ManagedRole:
+        """Inspect, plan, apply, verify, commit: three round trips, four for a narrowed scope.
+
+        Whoever is paused on the way and wakes late must not bring a role into being that others have
+        already proven gone. So the server itself refuses to commit after `end`.
+        """
         with self._links.link() as link:
             opened = plan.opening(spec)
+            left = _left(end)
             if opened:
                 link.ask(*opened)
             steps = [step.sql for step in plan.create(spec, inspect.for_grant(link, spec))]
             begin = [] if opened else [sql.SQL("BEGIN")]
+            left = left if opened else _left(end)
             results = link.ask(*begin, *steps, inspect.role_query(spec.role_name))
             found = inspect.role_of(results[-1])
             lacking = plan.wrong(spec, found)
@@ -114,7 +123,7 @@ class PostgresEngine:
                 raise errors.NotPrepared(
                     f"The role {spec.role_name} did not come out right: {lacking}."
                 )
-            link.tell(sql.SQL("COMMIT"))
+            link.tell(links.younger_than(left), sql.SQL("COMMIT"))
         return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=found.oid)
 
     def find(self, grant_id: str, role_name: str) -> ManagedRole | None:
@@ -203,3 +212,11 @@ class PostgresEngine:
     def dispose(self) -> None:
         """See `db_grants.engine.Engine.dispose`."""
         self._links.close()
+
+
+def _left(end: float) -> float:
+    """Seconds left to make a role. Raises TargetUnavailable when there are none."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise errors.TargetUnavailable("The target was too slow; nothing was changed.")
+    return left

@@ -17,6 +17,7 @@ _COLLISIONS = {
     "55006",  # object_in_use
 }
 _CANCELLED = "57014"  # query_canceled, by statement_timeout
+_TOO_OLD = "22012"  # division_by_zero: how `links.younger_than` refuses
 _LOCKED = "55P03"  # lock_not_available, after lock_timeout
 _GONE = ("08", "57P", "53")  # connection lost; server going down or coming up; out of resources
 _MISSING = {"42704", "3F000", "42883", "42P01"}
@@ -65,6 +66,10 @@ def _refused(error: psycopg.Error, state: str) -> errors.DbGrantsError:
         _CANCELLED: (
             errors.TargetUnavailable,
             f"The target was too slow; nothing was changed. ({_gist(error)})",
+        ),
+        _TOO_OLD: (
+            errors.TargetUnavailable,
+            "It was not done in time; nothing was changed.",
         ),
         "2BP01": (Dependent, _gist(error)),
     }

@@ -156,6 +156,13 @@ class Links:
         connection.close()
 
 
+def younger_than(seconds: float) -> sql.Composable:
+    """A statement that fails once its transaction is older than that, by the server's clock."""
+    return sql.SQL(
+        "SELECT 1 / (clock_timestamp() - transaction_timestamp() < make_interval(secs => {}))::int"
+    ).format(sql.Literal(seconds))
+
+
 def _leave_transaction(connection: _Connection) -> None:
     """Roll back if that is easy; otherwise the connection is closed later, which does it as well."""
     status = connection.pgconn.transaction_status
