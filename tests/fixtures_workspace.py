@@ -69,3 +69,19 @@ def bolt(workspace_server: server.Server) -> Iterator[Bolt]:
         yield opened
     finally:
         opened.close()
+
+
+class Heard(list):
+    """What the app was told, safely from its threads."""
+
+    def __init__(self, workspace):
+        super().__init__()
+        self._workspace = workspace
+
+    def one(self):
+        return self._workspace.wait_for(lambda: self and self[-1])
+
+
+@pytest.fixture
+def heard(workspace):
+    return Heard(workspace)

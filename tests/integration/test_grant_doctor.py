@@ -1,0 +1,79 @@
+"""What the doctor sees of damage done by hand, and that the bootstrap SQL repairs it."""
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from db_grants import errors, naming
+from db_grants.postgres import PostgresEngine
+from db_grants.spec import (
+    Scope,
+)
+from tests.fixtures_postgres import SCOPES, Shop
+from tests.integration.test_grant_lifecycle import errors_of
+
+
+@pytest.fixture(params=["postgres_server", "installed_server"])
+def shop_server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def engine(shop: Shop) -> PostgresEngine:
+    return shop.engine()
+
+
+def all_scopes(shop: Shop) -> list[Scope]:
+    return [shop.scope(name) for name in SCOPES]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("REVOKE SELECT ON app.orders FROM {orders}", "lacks SELECT on table app.orders"),
+        ("REVOKE USAGE ON SCHEMA app FROM {orders}", "lacks USAGE on schema app"),
+        ("REVOKE {orders} FROM {scope}", "carries something else"),
+        ("DROP OWNED BY {orders}; DROP ROLE {orders}", "is missing"),
+        ("REVOKE ALL ON SCHEMA jit_admin FROM jit_bot", "log cannot be read"),
+        ("ALTER ROLE jit_bot NOCREATEROLE", "may not create roles"),
+        ("ALTER ROLE jit_bot SUPERUSER", "is a superuser"),
+        ("REVOKE SET ON PARAMETER log_statement FROM jit_bot", "statement logging"),
+        ("REVOKE jit_quarantine FROM jit_bot", "jit_quarantine"),
+    ],
+)
+def test_what_is_taken_away_by_hand_is_reported_and_brought_back(
+    shop: Shop, engine: PostgresEngine, damage: str, told: str
+) -> None:
+    scopes = all_scopes(shop)
+    healthy = engine.check(scopes)
+    assert errors_of(healthy) == []
+    with shop.connect() as admin:
+        (orders,) = admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit_a_orders_r%%'"
+        ).fetchone() or ("",)
+        scope = naming.scope_role("read_orders", shop.database)
+        admin.execute(damage.format(orders=orders, scope=scope))
+    assert any(told in finding.message for finding in engine.check(scopes))
+    with shop.connect() as admin:
+        admin.execute(engine.bootstrap(scopes))
+    assert engine.check(scopes) == healthy
+
+
+def test_more_than_declared_is_reported(shop: Shop, engine: PostgresEngine) -> None:
+    with shop.connect() as admin:
+        (orders,) = admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit_a_orders_r%%'"
+        ).fetchone() or ("",)
+        admin.execute(f"GRANT UPDATE ON app.payments TO {orders}")
+    (finding,) = errors_of(engine.check(all_scopes(shop)))
+    assert "holds more: UPDATE on table app.payments" in finding.message
+
+
+def test_the_bootstrap_of_another_database_is_refused(shop: Shop, engine: PostgresEngine) -> None:
+    elsewhere = replace(shop.scope(), database="elsewhere")
+    with pytest.raises(errors.InvalidScope):
+        engine.bootstrap([elsewhere])
+    with shop.connect() as admin, pytest.raises(psycopg.errors.RaiseException):
+        admin.execute(engine.bootstrap([]).replace(shop.database, "elsewhere"))
