@@ -173,6 +173,8 @@ class RealWorld:
         for grant in self.store.revoking(now):
             if grant.access_ended_at is not None:
                 grants.clean(grant.id)
+        for grant in grants.deadlines.behind():
+            grants.deadlines.move(grant.id)
         self.bot.access.lapse()
         grants.watch()
         self.bot.outbox.pump()

@@ -29,10 +29,11 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT 'zone', current_setting('log_timezone');
-    -- Newest first, so that what the budget cuts off is the oldest.
+    -- Newest first, so that what the budget cuts off is the oldest. A minute to spare: file times come
+    -- in whole seconds, and `since` is by another machine's clock. The name of the role is never reused.
     FOR file IN
         SELECT name, size FROM pg_ls_logdir()
-         WHERE name LIKE '%' || suffix AND modification >= since
+         WHERE name LIKE '%' || suffix AND modification >= since - interval '1 minute'
          ORDER BY modification DESC, name DESC
     LOOP
         start := greatest(0, file.size - budget);
@@ -70,10 +71,11 @@ BEGIN
                            FROM '\d\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d');
     END LOOP;
     -- Files were removed when the oldest begins after `since` although the server already ran then.
-    IF first IS NULL OR (first::timestamp AT TIME ZONE current_setting('log_timezone') > since
-                         AND pg_postmaster_start_time() < since
-                         AND NOT EXISTS (SELECT FROM pg_ls_logdir()
-                                          WHERE name LIKE '%' || suffix AND modification < since)) THEN
+    -- An older file and nothing newer: the server had nothing to say, and nothing is missing.
+    IF (first IS NULL OR (first::timestamp AT TIME ZONE current_setting('log_timezone') > since
+                          AND pg_postmaster_start_time() < since))
+       AND NOT EXISTS (SELECT FROM pg_ls_logdir()
+                        WHERE name LIKE '%' || suffix AND modification < since) THEN
         RETURN QUERY SELECT 'partial', 'older log files are gone';
     END IF;
 END
