@@ -1,14 +1,19 @@
-"""When the daily digest is said: once a local day, also when we were down at its hour."""
+"""When the digest is said: at one local hour, about all the time since the digest before.
+
+Nothing falls between two digests: each begins at the moment at which the one before ended. A bot
+that was down over the hour says one digest for the whole time when it is back.
+"""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bot import catalog as catalogs
 from bot import clock as clocks
 from bot import notices, store
 from bot.audit import digest
 
-_LAST = "digest.last"  # the local day on which the digest was last thought of
+_LAST = "digest.until"  # the moment (ISO, UTC) up to which everything has been told
+_FIRST = timedelta(days=1)  # how far the very first one looks back
 
 
 class Digests:
@@ -26,25 +31,39 @@ class Digests:
         self._clock = clock
 
     def say_if_due(self) -> bool:
-        """Say yesterday's digest unless that was done today, or nothing happened; whether said."""
+        """Say the digest up to the latest hour for it, unless that was done; whether it was said.
+
+        Its moment is its key, so that of several replicas only one says it.
+        """
         wanted = self._catalog().digest
         if wanted is None:
             return False
-        here = self._clock.now().astimezone(wanted.zone)
-        today = here.date().isoformat()
-        if not due(here, wanted) or self._store.get(_LAST) == today:
+        now = self._clock.now()
+        until, last = moment(now, wanted), self._store.get(_LAST)
+        since = datetime.fromisoformat(last) if last else until - _FIRST
+        if since >= until:
             return False
-        yesterday, zone = here.date() - timedelta(days=1), wanted.zone.key
-        found = digest.of_day(self._store, day=yesterday, zone=zone, now=self._clock.now())
-        said = found is not None
-        if said:
-            with self._store.begin(store.SYSTEM) as tx:
-                data = {"day": yesterday.isoformat(), "zone": zone}
-                tx.say(notices.Kind.DIGEST, None, notices.AUDIT_LANE, data, key=f"digest:{today}")
-        self._store.put(_LAST, today)
-        return said
+        zone = wanted.zone.key
+        said = digest.of_period(self._store, since=since, until=until, zone=zone, now=now)
+        data = {"since": since.isoformat(), "until": until.isoformat(), "zone": zone}
+        key = f"digest:{until.isoformat()}"
+        with self._store.begin(store.SYSTEM) as tx:
+            if tx.get(_LAST) != last:  # another replica was faster
+                return False
+            if said is not None:
+                tx.say(notices.Kind.DIGEST, None, notices.AUDIT_LANE, data, key=key)
+            tx.put(_LAST, until.isoformat())
+        return said is not None
 
 
-def due(here: datetime, wanted: catalogs.DigestTime) -> bool:
-    """Whether the digest's hour has come on this local day."""
-    return here.time() >= wanted.at
+def moment(now: datetime, wanted: catalogs.DigestTime) -> datetime:
+    """The latest moment, not after `now`, at which a digest was due; UTC.
+
+    An hour that the clocks skip comes when they have; one that they repeat, the first time.
+    """
+    today = now.astimezone(wanted.zone).date()
+    for day in (today, today - timedelta(days=1)):
+        at = datetime.combine(day, wanted.at, tzinfo=wanted.zone).astimezone(UTC)
+        if at <= now:
+            break
+    return at

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     AUDIT = "audit"  # a line in the audit channel; data: a Line and its figures
     ALARM = "alarm"  # audit channel: an end is overdue, or is so no more; data: an Alarm
     FINDING = "finding"  # audit channel: record and reality differ; data: see reconcile, and over
-    DIGEST = "digest"  # audit channel; data: day (ISO date), zone
+    DIGEST = "digest"  # audit channel; data: since, until (ISO), zone
     HOME = "home"  # App Home of data["user"] is stale
 
 

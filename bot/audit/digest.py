@@ -1,10 +1,9 @@
-"""What a day came to: the facts of the daily digest, each with the requests it is about."""
+"""What a stretch of time came to: the facts of a digest, each with the requests it is about."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from bot import model
 from bot import store as stores
@@ -16,7 +15,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One request of the day, so that its thread can be linked."""
+    """One request, so that its thread can be linked."""
 
     request_id: str
     requester_id: str
@@ -29,15 +28,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """The facts of one local day. Counts are of that day; `active` and `waiting` are of now."""
+    """The facts of [since, until). Counts are of that time; what is active, waiting, overdue or
+    still to be cleaned up is of now.
+    """
 
-    day: date
-    zone: str
     since: datetime
     until: datetime
+    zone: str  # IANA name, in which the two are told
     active: tuple[Item, ...]  # soonest to end first
     waiting: tuple[Item, ...]  # for a decision, longest first
-    overdue: tuple[Item, ...]  # should have ended by now and surely has not, longest first
+    overdue: tuple[Item, ...]  # should have ended by now and perhaps has not, longest first
+    pending: tuple[Item, ...]  # access has surely ended, something remains, longest first
     granted: int
     by_rule: int
     by_people: int
@@ -56,14 +57,19 @@ class Digest:
     head: str  # the chain's last hash
 
 
-def of_day(
-    store: stores.Store, *, day: date, zone: str, now: datetime, late_after: timedelta = LATE_AFTER
+def of_period(
+    store: stores.Store,
+    *,
+    since: datetime,
+    until: datetime,
+    zone: str,
+    now: datetime,
+    late_after: timedelta = LATE_AFTER,
 ) -> Digest | None:
-    """The digest of a day from midnight to midnight in `zone` (IANA name).
+    """The digest of [since, until).
 
-    None when nothing happened that day and nothing is active, waiting or overdue now.
+    None when nothing happened in it and nothing is active, waiting, overdue or to be cleaned up now.
     """
-    since, until = bounds(day, zone)
     found = store.between(since, until)
     events, head = store.chain_head()
     made = [each for each in found if _within(each.activated_at, since, until)]
@@ -74,13 +80,13 @@ def of_day(
     late = _longest((each, _lateness(each)) for each in ended)
     behind = [item for item in (*late, *overdue) if _took(item) > late_after]
     digest = Digest(
-        day=day,
-        zone=zone,
         since=since,
         until=until,
+        zone=zone,
         active=_active(found),
         waiting=_longest((each, _waiting(each, now)) for each in found),
         overdue=tuple(item for item in overdue if _took(item) > late_after),
+        pending=_longest((each, _pending(each, now)) for each in found),
         granted=len(made),
         by_rule=sum(each.decided_by is None for each in made),
         by_people=sum(each.decided_by is not None for each in made),
@@ -101,19 +107,12 @@ def of_day(
     return digest if _worth_saying(digest, decided) else None
 
 
-def bounds(day: date, zone: str) -> tuple[datetime, datetime]:
-    """Midnight to midnight in `zone`, in UTC: 23 or 25 hours where the clocks change."""
-    local = ZoneInfo(zone)
-    start = datetime.combine(day, time(0), tzinfo=local)
-    end = datetime.combine(day + timedelta(days=1), time(0), tzinfo=local)
-    return start.astimezone(UTC), end.astimezone(UTC)
-
-
 def _worth_saying(digest: Digest, decided: list[stores.Outline]) -> bool:
     return bool(
         digest.active
         or digest.waiting
         or digest.overdue
+        or digest.pending
         or digest.findings
         or digest.granted
         or digest.ended
@@ -139,9 +138,16 @@ def _lateness(each: stores.Outline) -> timedelta | None:
 
 def _overdue(each: stores.Outline, now: datetime) -> timedelta | None:
     live = each.grant_status in (model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING)
-    if not live or each.access_ended_at or each.expires_at is None or each.expires_at > now:
+    if not live or each.access_ended_at or each.activated_at is None or each.expires_at is None:
         return None
-    return now - each.expires_at
+    early = each.cause not in (None, model.EndCause.DEADLINE)
+    due = each.revoking_since if early and each.revoking_since else each.expires_at
+    return now - due if due <= now else None
+
+
+def _pending(each: stores.Outline, now: datetime) -> timedelta | None:
+    ended, over = each.access_ended_at, each.cleaned_up_at
+    return now - ended if ended and over is None else None
 
 
 def _waiting(each: stores.Outline, now: datetime) -> timedelta | None:

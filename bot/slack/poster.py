@@ -1,7 +1,7 @@
 """Says in Slack what the outbox holds. Implements `outbox.Poster`: each row drawn from the record."""
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 import slack_sdk
@@ -179,10 +179,12 @@ class Poster:
         return self._post(kind, request_id, self._channel(self._catalog().channels.audit), message)
 
     def _digest(self, row: store.OutboxRow) -> None:
-        day, zone = date.fromisoformat(row.data["day"]), str(row.data["zone"])
-        found = digest.of_day(self._store, day=day, zone=zone, now=self._clock.now())
+        since, until = (datetime.fromisoformat(row.data[name]) for name in ("since", "until"))
+        found = digest.of_period(
+            self._store, since=since, until=until, zone=row.data["zone"], now=self._clock.now()
+        )
         if found is not None:
-            self._audit(Kind.DIGEST, "", _spoken(reports.day(found, self.link)))
+            self._audit(Kind.DIGEST, "", _spoken(reports.period(found, self.link)))
 
     def _publish(self, row: store.OutboxRow) -> None:
         user_id = str(row.data["user"])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot import model, render
 from bot.audit import digest, summary
@@ -136,8 +137,8 @@ def _ending(found: summary.Summary) -> render.Mrkdwn:
     return render.Mrkdwn(f"ended early, {why}")
 
 
-def day(found: digest.Digest, link: Link) -> render.Mrkdwn:
-    """The daily digest."""
+def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
+    """The digest."""
 
     def items(some: Sequence[digest.Item]) -> render.Mrkdwn:
         shown = [str(_item(each, link)) for each in some[:_MOST]]
@@ -147,9 +148,11 @@ def day(found: digest.Digest, link: Link) -> render.Mrkdwn:
     return render.text(
         "digest",
         d=found,
-        day=f"{found.day:%a} {found.day.day} {found.day:%b}",
+        since=_local(found.since, found.zone),
+        until=_local(found.until, found.zone),
         late=items(found.late),
         overdue=items(found.overdue),
+        pending=items(found.pending),
         unused=items([replace(each, until=None) for each in found.unused]),
         waits=items(found.longest_waits),
         waiting=items(found.waiting),
@@ -158,6 +161,12 @@ def day(found: digest.Digest, link: Link) -> render.Mrkdwn:
             [f"{_subject(f.role, f.target)} ({f.what})" for f in found.findings], 3
         ),
     )
+
+
+def _local(moment: datetime, zone: str) -> str:
+    """`Fri 20 Nov 09:00`, in the digest's own zone."""
+    here = moment.astimezone(ZoneInfo(zone))
+    return f"{here:%a} {here.day} {here:%b %H:%M}"
 
 
 def _item(item: digest.Item, link: Link) -> render.Mrkdwn:

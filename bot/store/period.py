@@ -30,6 +30,7 @@ class Outline:
     cause: model.EndCause | None
     activated_at: datetime | None
     expires_at: datetime | None
+    revoking_since: datetime | None
     access_ended_at: datetime | None
     cleaned_up_at: datetime | None
     used: bool | None  # None: unknown
@@ -51,6 +52,7 @@ _COLUMNS = (
     _GRANT.c.cause,
     _GRANT.c.activated_at,
     _GRANT.c.expires_at,
+    _GRANT.c.revoking_since,
     _GRANT.c.access_ended_at,
     _GRANT.c.cleaned_up_at,
     _GRANT.c.used,

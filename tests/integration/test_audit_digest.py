@@ -1,8 +1,6 @@
 """What a day came to, counted from a real state database."""
 
-from datetime import UTC, date, datetime, timedelta
-
-import pytest
+from datetime import datetime, timedelta
 
 from bot import clock as clocks
 from bot import model
@@ -11,19 +9,22 @@ from bot.audit import digest
 from tests.fixtures_store import BO, NOON, activate, approve, end, granted, submit
 
 MINUTE = timedelta(minutes=1)
-DAY = date(2026, 11, 20)
-ZONE = "Europe/Berlin"
+MIDNIGHT = NOON - timedelta(hours=12)
 ACTIVE, REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
 UNUSED = {"evidence": "statement_log", "sessions": [], "counts": []}
 USED = {"evidence": "statement_log", "sessions": [], "counts": [["SELECT", 1]]}
 
 
-def of_day(store: stores.Store, now: datetime, day: date = DAY) -> digest.Digest | None:
-    return digest.of_day(store, day=day, zone=ZONE, now=now)
+def of_period(
+    store: stores.Store, now: datetime, since: datetime = MIDNIGHT
+) -> digest.Digest | None:
+    return digest.of_period(
+        store, since=since, until=since + timedelta(days=1), zone="UTC", now=now
+    )
 
 
-def told(store: stores.Store, now: datetime, day: date = DAY) -> digest.Digest:
-    found = of_day(store, now, day)
+def told(store: stores.Store, now: datetime, since: datetime = MIDNIGHT) -> digest.Digest:
+    found = of_period(store, now, since)
     assert found is not None
     return found
 
@@ -38,7 +39,7 @@ def settle(store: stores.Store, request_id: str, to: model.RequestStatus, **by: 
 
 
 def test_a_day_without_anything_has_no_digest(state: stores.Store) -> None:
-    assert of_day(state, NOON) is None
+    assert of_period(state, NOON) is None
 
 
 def test_yesterdays_finished_business_is_not_todays_digest(
@@ -46,8 +47,8 @@ def test_yesterdays_finished_business_is_not_todays_digest(
 ) -> None:
     end(state, granted(state).id)
     clock.advance(timedelta(days=1))
-    assert of_day(state, clock.now(), DAY + timedelta(days=1)) is None
-    assert of_day(state, clock.now(), DAY) is not None
+    assert of_period(state, clock.now(), MIDNIGHT + timedelta(days=1)) is None
+    assert of_period(state, clock.now()) is not None
 
 
 def test_what_is_still_active_is_said_on_a_quiet_day(
@@ -55,7 +56,7 @@ def test_what_is_still_active_is_said_on_a_quiet_day(
 ) -> None:
     request = granted(state, duration=timedelta(days=3))
     clock.advance(timedelta(days=1))
-    found = told(state, clock.now(), DAY + timedelta(days=1))
+    found = told(state, clock.now(), MIDNIGHT + timedelta(days=1))
     assert (ids(found.active), found.granted, found.overdue) == ([request.id], 0, ())
     assert found.active[0].until == NOON + timedelta(days=3)
 
@@ -133,21 +134,36 @@ def test_an_end_that_has_not_come_is_overdue_and_late(
     assert (found.active, found.slowest) == ((), None)
 
 
-def test_a_day_is_local(state: stores.Store, clock: clocks.ManualClock) -> None:
-    """Half past eleven in the evening, UTC, is tomorrow in Berlin."""
-    clock.advance(timedelta(hours=11, minutes=30))
-    request = granted(state, created_at=clock.now())
-    end(state, request.id)
-    assert of_day(state, clock.now(), DAY) is None
-    assert told(state, clock.now(), DAY + timedelta(days=1)).granted == 1
+def test_access_that_has_ended_and_is_not_cleaned_up_is_not_overdue(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    unclean = granted(state)
+    clock.advance(40 * MINUTE)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(unclean.id, ACTIVE, REVOKING, cause=model.EndCause.DEADLINE)
+        tx.note_grant(unclean.id, REVOKING, event=None, access_ended_at=clock.now())
+    clock.advance(10 * MINUTE)
+    found = told(state, clock.now())
+    assert (found.overdue, ids(found.pending)) == ((), [unclean.id])
+    assert found.pending[0].took == 10 * MINUTE
 
 
-@pytest.mark.parametrize(
-    ("day", "hours"),
-    [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 11, 20), 24)],
-)
-def test_days_on_which_the_clocks_change_are_whole(day: date, hours: int) -> None:
-    since, until = digest.bounds(day, ZONE)
-    assert until - since == timedelta(hours=hours)
-    assert since.tzinfo is UTC
-    assert digest.bounds(day + timedelta(days=1), ZONE)[0] == until
+def test_an_early_end_that_does_not_come_is_overdue_from_when_it_was_wanted(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    stuck = granted(state)
+    clock.advance(MINUTE)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(
+            stuck.id, ACTIVE, REVOKING, cause=model.EndCause.REVOKED, revoking_since=clock.now()
+        )
+    clock.advance(5 * MINUTE)
+    assert told(state, clock.now()).overdue[0].took == 5 * MINUTE
+
+
+def test_what_happens_at_the_very_moment_belongs_to_the_next(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    end(state, granted(state).id)
+    assert of_period(state, NOON, NOON - timedelta(days=1)) is None
+    assert told(state, NOON, NOON).granted == 1

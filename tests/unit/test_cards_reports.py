@@ -1,7 +1,7 @@
 """Summary, digest, thread and audit lines, word for word."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -171,13 +171,13 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         took=timedelta(minutes=47),
     )
     found = digest.Digest(
-        day=date(2026, 11, 20),
+        since=datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
+        until=datetime(2026, 11, 21, 8, 0, tzinfo=UTC),
         zone="Europe/Berlin",
-        since=NOW,
-        until=NOW,
         active=(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)),),
         waiting=(),
-        overdue=(),
+        overdue=(item,),
+        pending=(replace(item, took=timedelta(minutes=7)),),
         granted=31,
         by_rule=19,
         by_people=12,
@@ -196,10 +196,12 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         head="9f3c" + "0" * 56 + "e1a0",
     )
     where = "<https://acme.test/p1|7k2mq4ab>"
-    assert reports.day(found, link).splitlines() == [
-        "*Database access, Fri 20 Nov (Europe/Berlin)*",
+    assert reports.period(found, link).splitlines() == [
+        "*Database access, Fri 20 Nov 09:00 to Sat 21 Nov 09:00 (Europe/Berlin)*",
         "31 granted (19 by rule, 12 by people) · 3 denied · 1 lapsed · 31 ended · 1 active now",
         "Late ends: 0 of 31, slowest 0.4 s",
+        f"*Overdue now, perhaps still with access: 47 min (write_logs for Ana, {where})*",
+        f"Access has ended, clean-up pending: 7 min (write_logs for Ana, {where})",
         "Never used: 0 of 31",
         f"Longest wait: 47 min (write_logs for Ana, {where})",
         f"Active now: write_logs for Ana until <!date^1795186800^{{time}}|15:00 UTC> ({where})",

@@ -261,7 +261,9 @@ def test_the_digest_tells_what_is_still_open(world: World, bot: service.Service)
     world.shop.engine.add_foreign("jit_00000000")
     look(bot)
     now = world.clock.now()
-    told = digest.of_day(world.store, day=now.date(), zone="UTC", now=now)
+    told = digest.of_period(
+        world.store, since=now - timedelta(days=1), until=now, zone="UTC", now=now
+    )
     assert told is not None
     assert [one.kind for one in told.findings] == [Kind.LOOK_ALIKE]
 

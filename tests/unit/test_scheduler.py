@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -237,49 +237,3 @@ def test_stopping_while_a_target_hangs_is_quick_and_loses_nothing(
     after.start()
     wait_for(lambda: status(world, request_id) == "active")
     assert len(world.shop.engine.managed()) == 1
-
-
-def digests(world: World) -> list[str]:
-    return [row.data["day"] for row, _ in world.channel.said if row.kind == "digest"]
-
-
-def test_the_digest_is_said_once_a_local_day_also_after_a_restart_across_its_hour(
-    world: World, bot: service.Service
-) -> None:
-    bot.scheduler.sweep()
-    world.live(bot)
-    for hours in (10, 9.9):  # 23:00, then 08:54 in Berlin
-        world.advance(hours=hours)
-        bot.scheduler.sweep()
-        bot.outbox.pump()
-    assert digests(world) == []
-    world.advance(hours=3)
-    for _ in range(3):
-        after = world.new_bot()
-        after.scheduler.sweep()
-        after.outbox.pump()
-    assert digests(world) == ["2026-11-20"]
-
-
-def test_no_digest_when_nothing_happened(world: World, bot: service.Service) -> None:
-    bot.scheduler.sweep()
-    bot.outbox.pump()
-    assert digests(world) == []
-
-
-@pytest.mark.parametrize(
-    "day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)]
-)
-def test_the_digest_comes_on_the_days_the_clocks_change(
-    tmp_path, monkeypatch: pytest.MonkeyPatch, day: datetime
-) -> None:
-    monkeypatch.setattr("tests.fixtures_core.NOON", day - timedelta(hours=12))
-    world = World(tmp_path)
-    bot = world.new_bot()
-    world.live(bot)
-    for _ in range(48):
-        world.advance(minutes=30)
-        bot.scheduler.sweep()
-        bot.outbox.pump()
-    assert digests(world) == [(day - timedelta(days=1)).date().isoformat()]
-    world.close()
