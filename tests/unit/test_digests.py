@@ -129,7 +129,6 @@ def test_a_day_on_which_the_clocks_change_is_whole(
     [(3, 29, "02:30"), (10, 25, "02:30"), (11, 20, "00:00"), (11, 20, "23:59")],
 )
 def test_every_hour_comes_once_a_day(month: int, day: int, hour: str) -> None:
-    text = f'digest: {{at: "{hour}", zone: Europe/Berlin}}'
     wanted = catalogs.DigestTime(at=datetime.strptime(hour, "%H:%M").time(), zone=BERLIN)  # noqa: DTZ007
     begin = datetime(2026, month, day, tzinfo=BERLIN).astimezone(UTC) - timedelta(days=1)
     minutes = (begin + timedelta(minutes=n) for n in range(3 * 24 * 60))
