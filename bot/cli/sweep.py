@@ -35,7 +35,11 @@ def sweep(
     timeout: Annotated[float, typer.Option(help="Seconds for one step on the server.")] = 10.0,
     as_json: desk.AsJson = False,
 ) -> None:
-    """End every role past the deadline it carries, by the server's own clock."""
+    """End every role past the deadline it carries, by the server's own clock.
+
+    Exit codes: 0 nothing is left of what was due, 1 access has ended and cleaning is pending (with
+    --dry-run: something is due), 2 a mistake, 3 somebody may still have access.
+    """
     from db_grants import errors as target_errors
     from db_grants import postgres
     from db_grants import sweep as sweeps
