@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import catalog as catalogs
+from bot import claims, errors, faults, model, notices, retry, skew, store
 from bot import clock as clocks
-from bot import errors, faults, model, notices, retry, skew, store
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec
@@ -21,6 +21,7 @@ _log = structlog.get_logger(__name__)
 
 ACTIVATE_WITHIN = timedelta(minutes=10)
 
+_WANTED = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
 _FINAL = (target_errors.InvalidScope, target_errors.NotPrepared, target_errors.ForeignRole)
 
 
@@ -35,28 +36,63 @@ class Activation:
         clock: clocks.Clock,
         wake: Callable[[], None],
         skew: skew.Skew,
+        claimed: claims.Claims,
     ) -> None:
         self._store = store
+        self._claims = claimed
         self._engines = engines
         self._clock = clock
         self._wake = wake
         self._skew = skew
 
     def attempt(self, grant_id: str) -> model.Grant:
-        """Try once. A target's failure is recorded, not raised."""
-        story = self._store.story(grant_id)
-        grant = _grant_of(story)
-        if grant.status is not model.GrantStatus.ACTIVATING:
-            return grant
-        if self._clock.now() >= grant.activate_by:
-            return self._give_up(grant, "time to activate is over")
+        """Try once, unless another replica does. A target's failure is recorded, not raised."""
+        with self._claims.hold(grant_id, model.GrantStatus.ACTIVATING, claims.MAKING) as grant:
+            if grant is None:
+                return self._store.grant(grant_id)
+            tried = self._attempt(grant)
+        self._wake()  # what it became may have waited for our claim to end
+        return tried
+
+    def _attempt(self, grant: model.Grant) -> model.Grant:
         engine = self._engines.get(grant.target)
-        if engine is None:
-            return self._give_up(grant, f"no connection to {grant.target} is set up")
         try:
-            return self._make(story, self._intend(grant), engine)
+            if self._clock.now() >= grant.activate_by:
+                return self._give_up(grant, "time to activate is over")
+            if engine is None:
+                return self._give_up(grant, f"no connection to {grant.target} is set up")
+            return self._make(self._store.story(grant.id), self._intend(grant), engine)
         except errors.Conflict:  # ended by somebody meanwhile; that end finds what we made
-            return self._store.grant(grant_id)
+            if engine is not None and not self._is_ours(grant):
+                self._undo(grant, engine)
+            return self._store.grant(grant.id)
+
+    def _is_ours(self, grant: model.Grant) -> bool:
+        """Whether nobody has taken it over; then nobody can for longer than a creation may take."""
+        return self._claims.still_ours(grant, claims.MAKING)
+
+    def _undo(self, grant: model.Grant, engine: engines_.Engine) -> None:
+        """We were paused, and another replica took over: what we made late is to be as it decided.
+
+        A role has no password until somebody opens its credentials, so should we die just here,
+        nobody can use it, and the reconciler ends it.
+        """
+        try:
+            role = engine.find(grant.id, grant.role_name)
+            now = self._store.grant(grant.id)
+            if role is None:
+                return
+            if now.status in _WANTED:
+                engine.set_deadline(role, now.expires_at)
+                return
+            engine.close(role)
+            engine.remove(role)
+        except target_errors.DbGrantsError as error:
+            _log.error("late_role_left", grant=grant.id, target=grant.target, why=str(error))
+            return
+        _log.warning("late_role_removed", grant=grant.id, target=grant.target)
+        with self._store.begin(store.SYSTEM) as tx:
+            tx.record("grant.late_role_removed", grant.id, {"role_name": role.name})
 
     def _intend(self, grant: model.Grant) -> model.Grant:
         now = self._clock.now()
@@ -66,6 +102,8 @@ class Activation:
                 model.GrantStatus.ACTIVATING,
                 event=None if grant.attempts else "grant.activating",
                 expires_at=now + grant.duration,
+                fence=grant.fence,
+                goes_on=True,
                 attempts=grant.attempts + 1,
                 next_attempt_at=now + retry.pause(grant.attempts + 1),
             )
@@ -78,13 +116,28 @@ class Activation:
             if measured.large:
                 why = skew.sentence(measured)
                 return self._give_up(grant, why, nothing_exists=grant.attempts == 1)
-            role = _create(engine, _spec_of(story.request, grant))
+            role = self._create(engine, _spec_of(story.request, grant), grant)
         except _FINAL as error:
             return self._give_up(grant, str(error), nothing_exists=grant.attempts == 1)
         except target_errors.DbGrantsError as error:
             return self._delay(grant, error)
         faults.checkpoint("role-created")
         return self._live(story, grant, role)
+
+    def _create(
+        self, engine: engines_.Engine, wanted: spec.GrantSpec, grant: model.Grant
+    ) -> spec.ManagedRole:
+        """Make the role; when the answer was lost, ask for the same once more, which settles it."""
+        self._ensure_ours(grant)
+        try:
+            return engine.create(wanted)
+        except target_errors.OutcomeUnknown:
+            self._ensure_ours(grant)
+            return engine.create(wanted)
+
+    def _ensure_ours(self, grant: model.Grant) -> None:
+        if not self._is_ours(grant):
+            raise errors.Conflict(f"Another replica works on grant {grant.id} by now.")
 
     def _live(self, story: model.Story, grant: model.Grant, role: spec.ManagedRole) -> model.Grant:
         now = self._clock.now()
@@ -93,6 +146,7 @@ class Activation:
                 grant.id,
                 model.GrantStatus.ACTIVATING,
                 model.GrantStatus.ACTIVE,
+                fence=grant.fence,
                 role_oid=role.oid,
                 activated_at=now,
                 attempts=0,
@@ -121,6 +175,7 @@ class Activation:
                 grant.id,
                 model.GrantStatus.ACTIVATING,
                 event="grant.activation_delayed" if grant.last_error is None else None,
+                fence=grant.fence,
                 last_error=str(error),
                 next_attempt_at=now + retry.pause(grant.attempts),
             )
@@ -142,6 +197,7 @@ class Activation:
                     grant.id,
                     model.GrantStatus.ACTIVATING,
                     model.GrantStatus.ACTIVATION_FAILED,
+                    fence=grant.fence,
                     cleaned_up_at=now,
                     next_attempt_at=None,
                     last_error=why,
@@ -152,6 +208,7 @@ class Activation:
                     grant.id,
                     model.GrantStatus.ACTIVATING,
                     model.GrantStatus.REVOKING,
+                    fence=grant.fence,
                     cause=model.EndCause.ACTIVATION_UNKNOWN,
                     revoking_since=now,
                     attempts=0,
@@ -197,14 +254,6 @@ def _say_live(
     notices.home(tx, grant.requester_id)
 
 
-def _create(engine: engines_.Engine, wanted: spec.GrantSpec) -> spec.ManagedRole:
-    """Make the role; when the answer was lost, ask for the same once more, which settles it."""
-    try:
-        return engine.create(wanted)
-    except target_errors.OutcomeUnknown:
-        return engine.create(wanted)
-
-
 def _spec_of(request: model.AccessRequest, grant: model.Grant) -> spec.GrantSpec:
     return spec.GrantSpec(
         grant_id=grant.id,
@@ -212,9 +261,3 @@ def _spec_of(request: model.AccessRequest, grant: model.Grant) -> spec.GrantSpec
         scope=catalogs.scope_from_json(request.scope),
         expires_at=grant.expires_at,
     )
-
-
-def _grant_of(story: model.Story) -> model.Grant:
-    if story.grant is None:
-        raise errors.NotFound(f"There is no grant {story.request.id}.")
-    return story.grant

@@ -5,12 +5,13 @@ was done is read, the role removed, its absence proven (`cleaned_up_at`). All du
 before anything is cleaned, and nothing that fails in cleaning can give anybody access back.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
-from bot import activation, errors, faults, lastknown, model, notices, retry, store
+from bot import activation, claims, errors, faults, lastknown, model, notices, retry, store
 from bot import clock as clocks
 from bot.audit import summary
 from db_grants import engine as engines_
@@ -41,8 +42,10 @@ class Ending:
         engines: Mapping[str, engines_.Engine],
         clock: clocks.Clock,
         wake: Callable[[], None],
+        claimed: claims.Claims,
     ) -> None:
         self._store = store
+        self._claims = claimed
         self._engines = engines
         self._clock = clock
         self._wake = wake
@@ -117,6 +120,10 @@ class Ending:
         self._known.note_shut(grant, closed, self._clock.now())
         _log.warning("shut_unrecorded", grant=grant.id, target=grant.target)
 
+    def _shut_once(self, grant_id: str) -> None:
+        if self._known.shut(grant_id) is None:
+            self.shut(grant_id)
+
     def _looked_up(self, grant_id: str) -> model.Grant | None:
         """The grant by the record, or by memory while the record cannot be read."""
         try:
@@ -125,10 +132,22 @@ class Ending:
             return self._known.grant(grant_id)
 
     def close(self, grant_id: str) -> model.Grant:
-        """First phase, one attempt. A target's failure is recorded, not raised."""
-        grant = self._store.grant(grant_id)
-        if grant.status is not _REVOKING or grant.access_ended_at is not None:
-            return grant
+        """First phase, one attempt, unless another replica makes one.
+
+        A target's failure is recorded, not raised. A record that cannot be written is raised, and
+        does not keep the door open.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                grant = held.enter_context(self._held(grant_id))
+            except (errors.Busy, errors.StoreError):
+                self._shut_once(grant_id)
+                raise
+            if grant is not None and grant.access_ended_at is None:
+                return self._close(grant)
+        return self._store.grant(grant_id)
+
+    def _close(self, grant: model.Grant) -> model.Grant:
         try:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
@@ -139,10 +158,13 @@ class Ending:
         return self._note_closed(grant, closed)
 
     def clean(self, grant_id: str) -> model.Grant:
-        """Second phase, one attempt. A target's failure is recorded, not raised."""
-        grant = self._store.grant(grant_id)
-        if grant.status is not _REVOKING or grant.access_ended_at is None:
-            return grant
+        """Second phase, one attempt, as `close`."""
+        with self._held(grant_id) as grant:
+            if grant is not None and grant.access_ended_at is not None:
+                return self._clean(grant)
+        return self._store.grant(grant_id)
+
+    def _clean(self, grant: model.Grant) -> model.Grant:
         try:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
@@ -154,6 +176,19 @@ class Ending:
         if removed is not None and not removed.clean:
             return self._note_left(grant, removed)
         return self._finish(grant, removed)
+
+    @contextlib.contextmanager
+    def _held(self, grant_id: str) -> Iterator[model.Grant | None]:
+        """Ours for one attempt at its end.
+
+        Who was paused and finds that another took over has done to the target what the other does
+        too, so nothing is to be undone, and records nothing.
+        """
+        try:
+            with self._claims.hold(grant_id, _REVOKING, claims.ENDING) as grant:
+                yield grant
+        except errors.Conflict:
+            _log.warning("fenced_off", grant=grant_id)
 
     def watch(self) -> None:
         """Raise and repeat the alarm for every end that takes longer than it may."""
@@ -179,6 +214,7 @@ class Ending:
                 grant.id,
                 _REVOKING,
                 event="grant.access_ended",
+                fence=grant.fence,
                 access_ended_at=now,
                 sessions_cut=cut,
                 attempts=0,
@@ -209,7 +245,9 @@ class Ending:
             return grant
         with self._store.begin(store.SYSTEM) as tx:
             told = summary.activity_to_json(seen)
-            noted = tx.note_grant(grant.id, _REVOKING, event=None, activity=told)
+            noted = tx.note_grant(
+                grant.id, _REVOKING, event=None, fence=grant.fence, goes_on=True, activity=told
+            )
         faults.checkpoint("activity-noted")
         return noted
 
@@ -220,6 +258,7 @@ class Ending:
                 grant.id,
                 _REVOKING,
                 final_status(grant),
+                fence=grant.fence,
                 cleaned_up_at=now,
                 quarantined=_joined(grant.quarantined, removed.quarantined if removed else ()),
                 residue=(),
@@ -242,6 +281,7 @@ class Ending:
                 grant.id,
                 _REVOKING,
                 event="grant.residue" if news else None,
+                fence=grant.fence,
                 residue=removed.residue,
                 quarantined=_joined(grant.quarantined, removed.quarantined),
                 attempts=grant.attempts + 1,
@@ -271,6 +311,7 @@ class Ending:
                 grant.id,
                 _REVOKING,
                 event="grant.end_delayed" if news else None,
+                fence=grant.fence,
                 attempts=grant.attempts + 1,
                 next_attempt_at=now + retry.pause(grant.attempts + 1),
                 last_error=str(error) if grant.activated_at else grant.last_error or str(error),

@@ -12,6 +12,7 @@ import structlog
 
 from bot import (
     activation,
+    claims,
     context,
     deadlines,
     ending,
@@ -59,11 +60,19 @@ class Grants:
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self.claims = claims.Claims(store=store)
         self.skew = skew.Skew(store=store, engines=engines, clock=clock)
         self._activation = activation.Activation(
-            store=store, engines=engines, clock=clock, wake=wake, skew=self.skew
+            store=store,
+            engines=engines,
+            clock=clock,
+            wake=wake,
+            skew=self.skew,
+            claimed=self.claims,
         )
-        self._ending = ending.Ending(store=store, engines=engines, clock=clock, wake=wake)
+        self._ending = ending.Ending(
+            store=store, engines=engines, clock=clock, wake=wake, claimed=self.claims
+        )
         self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)
 
     def activate(self, grant_id: str) -> model.Grant:

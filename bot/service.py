@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from bot import access, context, digests, grants, outbox, reconcile, scheduler, store, work
+from bot import access, context, digests, errors, grants, outbox, reconcile, scheduler, store, work
 from bot import catalog as catalogs
 from bot import clock as clocks
 from db_grants import engine as engines_
@@ -31,6 +31,7 @@ class Service:
         clock: clocks.Clock,
     ) -> None:
         """`poster` makes the one who posts; what posts and what is pressed are one edge."""
+        self._store = store
         self.lanes = work.Lanes()
         self.access = access.Access(
             store=store, catalog=catalog, directory=directory, clock=clock, wake=self.wake
@@ -64,6 +65,11 @@ class Service:
 
     def start(self) -> None:
         """Take up what the record says is unfinished, and run."""
+        try:
+            self._store.begin_serving()
+        except (errors.Busy, errors.StoreError) as error:  # then claims of the dead run out
+            _log.warning("claims_not_freed", why=str(error))
+        self.grants.claims.start()
         self.outbox.start()
         self.scheduler.start()
 
@@ -76,5 +82,6 @@ class Service:
         self.scheduler.stop(deadline)
         finished = self.lanes.stop(max(0.0, deadline - time.monotonic()))
         finished = self.outbox.stop(deadline) and finished
+        self.grants.claims.stop()
         _log.info("stopped", finished=finished)
         return finished
