@@ -4,6 +4,7 @@ The log is the server's own; its holder can neither switch it off nor write for 
 is missing from it is said, for silence would read as "nothing was done".
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ _LENGTH = 2000  # characters of each
 _LOOKS = 6
 _PAUSE = 0.05  # seconds
 _REFUSED = "42501"  # insufficient_privilege
+_DENIED = re.compile(r"permission denied for [a-z ]+? (?P<name>.+)", re.DOTALL)
 
 
 def of_role(link: links.Link, role: ManagedRole, since: datetime) -> Activity:
@@ -59,7 +61,7 @@ def _settled_log(
 
 def _from_log(told: serverlog.Log, notes: list[str]) -> Activity:
     kinds = Counter("refused" if entry.state == _REFUSED else entry.kind for entry in told.entries)
-    named = Counter(name for entry in told.entries for name in statements.tables(entry.text))
+    named = Counter(name for entry in told.entries for name in _touched(entry))
     return Activity(
         evidence=Evidence.PARTIAL_LOG if notes else Evidence.STATEMENT_LOG,
         note="; ".join(dict.fromkeys(notes)),
@@ -79,6 +81,20 @@ def _from_log(told: serverlog.Log, notes: list[str]) -> Activity:
         counts=_ordered(kinds.items()),
         tables=_ordered(named.items()),
     )
+
+
+def _touched(entry: serverlog.Entry) -> list[str]:
+    """The tables a statement reached: one that was refused to it is not among them.
+
+    A server that speaks another language than English leaves them all: too much rather than too little.
+    """
+    denied = _DENIED.fullmatch(entry.error or "") if entry.state == _REFUSED else None
+    named = statements.tables(entry.text)
+    return [name for name in named if denied is None or not _is(name, denied["name"])]
+
+
+def _is(name: str, relation: str) -> bool:
+    return name == relation or name.endswith(f".{relation}")
 
 
 def _from_counters(link: links.Link, role: ManagedRole, schema: str | None, why: str) -> Activity:

@@ -29,6 +29,7 @@ _KINDS = {
 _BEFORE_TABLE = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "COPY"}
 _NOT_AFTER = {"FOR", "DO", "DISTINCT"}
 _FROM_INSIDE = {"EXTRACT", "SUBSTRING", "TRIM", "OVERLAY"}
+_CURSORS = {"FETCH", "MOVE"}  # what follows FROM is a cursor, whose statement was told before
 _SYSTEM = ("pg_catalog.", "information_schema.", "pg_toast.")
 OTHER = "OTHER"
 
@@ -45,6 +46,8 @@ def tables(text: str) -> tuple[str, ...]:
     """The tables it names, each once, as `schema.table` where it says so."""
     found: dict[str, None] = {}
     for part in _parts(text):
+        if part[0].upper() in _CURSORS:
+            continue
         ours = {name for name, following in _pairs(part) if following.upper() == "AS"}
         for name in _named_tables(part):
             if name not in ours and not name.startswith((*_SYSTEM, "pg_")):

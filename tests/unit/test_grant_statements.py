@@ -53,6 +53,8 @@ def test_kinds(text: str, kind: str) -> None:
         ("select * from pg_catalog.pg_class, information_schema.tables", ()),
         ("copy app.orders to stdout", ("app.orders",)),
         ("select * from app.orders for update", ("app.orders",)),
+        ("declare c cursor for select * from app.orders; fetch 5 from c", ("app.orders",)),
+        ("move forward all from c", ()),
     ],
 )
 def test_tables(text: str, tables: tuple[str, ...]) -> None:
