@@ -53,6 +53,16 @@ def test_what_changed_just_now_is_left_for_the_next_look(
     assert kinds(bot) == [(Kind.MISSING, f"jit_{grant_id}")]
 
 
+def test_a_role_seen_half_way_through_a_change_has_not_drifted(
+    world: World, bot: service.Service
+) -> None:
+    grant_id = world.live(bot)
+    world.shop.engine.change(f"jit_{grant_id}", valid_until=None)
+    assert look(bot) == ()
+    world.advance(minutes=2)
+    assert [one.kind for one in look(bot)] == [Kind.DRIFTED]
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
