@@ -200,10 +200,10 @@ class Desk:
 
     def _check_concerned(self, story: model.Story, user_id: str, around: words.Around) -> None:
         request = story.request
-        concerned = {request.requester_id, *request.approvers, request.decided_by}
-        concerned |= {review.reviewer_id for review in story.reviews}
+        took_part = {request.decided_by, *(review.reviewer_id for review in story.reviews)}
         person = self._directory.person(user_id)
-        if user_id not in concerned or person.refusal is not None:
+        concerned = user_id in took_part or self._scene.may_end(story, person)
+        if not concerned or person.refusal is not None:
             names = [*words.approvers(request, around), render.short(request.requester_name)]
             may = render.unescape(render.Mrkdwn(render.listing(names, "or")))
             raise errors.NotAllowed(f"Only {may} can see the details.")

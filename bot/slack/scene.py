@@ -1,9 +1,10 @@
 """What belongs around a story when it is drawn, and what concerns one person. Reads, never writes."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from bot import access, errors, model, render, store
+from bot import access, context, errors, model, policy, render, store
 from bot import catalog as catalogs
 from bot import clock as clocks
 from bot.audit import summary
@@ -66,10 +67,22 @@ class Scene:
             person=person,
             holding=self._stories(g.id for g in sorted(own, key=lambda g: g.expires_at)),
             waiting=self._stories(pending),
-            watching=[s for s in self._stories(g.id for g in others) if _may_end(s, user_id)],
+            watching=self._watched(others, person),
             asked=self._stories(request.id for request in asked),
             offered=self._offered(user_id),
         )
+
+    def may_end(self, story: model.Story, person: model.Person) -> bool:
+        """Whether this person may end it: what nobody had to decide, those who could have may end."""
+        request, catalog = story.request, self._catalog()
+        facts = context.collect(
+            self._directory, catalog, request.requester_id, request.entitlement, fresh=False
+        )
+        return policy.may_revoke(person, story, catalog, facts) is None
+
+    def _watched(self, grants: Iterable[model.Grant], person: model.Person) -> list[model.Story]:
+        stories = (self._store.story(grant.id) for grant in grants)
+        return list(itertools.islice((s for s in stories if self.may_end(s, person)), _MOST))
 
     def _offered(self, user_id: str) -> tuple[catalogs.Entitlement, ...]:
         try:
@@ -79,10 +92,6 @@ class Scene:
 
     def _stories(self, ids: Iterable[str]) -> list[model.Story]:
         return [self._store.story(each) for each in list(ids)[:_MOST]]
-
-
-def _may_end(story: model.Story, user_id: str) -> bool:
-    return user_id in story.request.approvers or user_id == story.request.decided_by
 
 
 def used(story: model.Story) -> str:

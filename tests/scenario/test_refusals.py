@@ -149,6 +149,19 @@ def test_details_are_for_those_it_concerns(acme: Acme) -> None:
     acme.window(BO, "select on app.customers (id, name, email, city)")
 
 
+def test_whoever_might_have_decided_what_nobody_had_to_sees_and_ends_it(acme: Acme) -> None:
+    acme.slash(ANA, "/jit write_logs 10m retention check")
+    card = acme.wait_card("Active until")
+    acme.slash(CLEO, "/jit list", channel=ACCESS)
+    acme.whispered(CLEO, "Ana Lima asks to write logs", channel=ACCESS)
+    acme.workspace.open_home(CLEO)
+    acme.workspace.wait_for(lambda: "Access I may revoke" in str(acme.workspace.home_of(CLEO)))
+    acme.workspace.click(CLEO, card, "Details")
+    acme.window(CLEO, "insert on app.logs")
+    acme.workspace.click(GUS, card, "Details")
+    acme.window(GUS, "can see the details.")
+
+
 def test_only_who_asked_can_cancel(acme: Acme) -> None:
     acme.asked()
     receipt = acme.told(ANA, "Asked Bo, Cleo and Dan")
