@@ -1,7 +1,7 @@
 """The service core over a real PostgreSQL, with a clock that moves when told to.
 
-Two clocks, on purpose. The service goes by the manual one, which starts at the real time and only
-ever runs ahead of it; a server's VALID UNTIL goes by the real one. So in these tests no login is
+Two clocks, on purpose. The service goes by the manual one, which is an hour ahead from the start
+and only gains; a server's VALID UNTIL goes by the real one. So in these tests no login is
 ever stopped by VALID UNTIL: whatever ends, was ended by the service.
 """
 
@@ -20,6 +20,7 @@ from tests import invariants, reality
 from tests.fixtures_core import ANA, BO, Channel, Directory
 from tests.fixtures_postgres import BOT_PASSWORD, Shop
 
+AHEAD = timedelta(hours=1)
 CATALOG = """
 channels: {approvals: "#db-access", audit: "#db-audit"}
 targets:
@@ -92,7 +93,7 @@ class RealWorld:
 
     def __init__(self, folder: pathlib.Path, shop: Shop) -> None:
         self.shop = shop
-        self.clock = clock.ManualClock(datetime.now(UTC))
+        self.clock = clock.ManualClock(datetime.now(UTC) + AHEAD)
         self.path = folder / "state.sqlite3"
         self.url = f"sqlite:///{self.path}"
         self.text = CATALOG.replace("DATABASE", shop.database)
@@ -183,8 +184,8 @@ class RealWorld:
         """The server as its superuser sees it."""
         return reality.postgres("shop", self.shop.admin_url)
 
-    def check(self) -> None:
-        """I1 to I8, now."""
+    def check(self, witness: tuple[int, str] | None = None) -> None:
+        """I1 to I8, now. `witness`: a head of the chain that was seen."""
         recorded = reality.record(self.store, self.clock.now())
         invariants.check(
             recorded,
@@ -192,6 +193,7 @@ class RealWorld:
             reality.of_teller(self.channel),
             {BOT_PASSWORD, *self.passwords},
             before=[self.before],
+            witness=witness,
             scoped=lambda _, scope: reality.scoped(self.shop.admin_url, scope),
         )
 
@@ -199,3 +201,4 @@ class RealWorld:
         """Stop."""
         assert self.bot.stop(5), "a worker did not stop"
         self.store.close()
+        self.link.engine.dispose()
