@@ -67,10 +67,8 @@ def compare(
     )
 
 
-def unseen(target: str, live: int, looks: int, why: str) -> tuple[Finding, ...]:
-    """The target cannot be looked at, for the `looks`-th time; `live` grants are there."""
-    if looks < _LOOKS_UNTIL_GONE:
-        return ()
+def unseen(target: str, live: int, why: str) -> tuple[Finding, ...]:
+    """The target cannot be looked at; `live` grants are there."""
     proposal = f"Bring it back. Live there, and not to be ended until then: {live}."
     if not live:
         proposal = "Bring it back, or take it out of the catalog. No grant is live there."
@@ -108,10 +106,10 @@ class Reconciler:
         return findings.open_of(self._store, target) if before is None else self._do(target, before)
 
     def look_now(self, target: str) -> tuple[Finding, ...]:
-        """Compare at once. Raises NotFound for a target without a connection."""
+        """Compare at once, and say so at once when the target does not answer. Raises NotFound."""
         if target not in self._engines:
             raise errors.NotFound(f"There is no target {target}.")
-        return self._do(target, self._before(target))
+        return self._do(target, self._before(target), looks_until_gone=1)
 
     def _claim(self, target: str) -> Seen | None:
         """What the last look saw, if it is our turn. Two replicas that race both look; no harm."""
@@ -128,14 +126,17 @@ class Reconciler:
     def _remember(self, target: str, seen: Seen) -> None:
         self._store.put(_STATE + target, json.dumps(asdict(seen)))
 
-    def _do(self, target: str, before: Seen) -> tuple[Finding, ...]:
+    def _do(
+        self, target: str, before: Seen, *, looks_until_gone: int = _LOOKS_UNTIL_GONE
+    ) -> tuple[Finding, ...]:
         """First the server, then the record: a grant is recorded before its role is made."""
         engine, now = self._engines[target], self._clock.now()
         try:
             survey = engine.survey()
         except target_errors.DbGrantsError as error:
             live = self._store.grants(status=model.LIVE_GRANT, target=target, limit=_MOST)
-            found = unseen(target, len(live), before.unseen + 1, str(error))
+            gone = before.unseen + 1 >= looks_until_gone
+            found = unseen(target, len(live), str(error)) if gone else ()
             after = replace(before, looked=now.isoformat(), unseen=before.unseen + 1)
         else:
             recorded = _recorded(self._store, engine, target, survey.managed)

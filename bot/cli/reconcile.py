@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bot import clock as clocks
-from bot import errors
+from bot import errors, logs
 from bot.audit import findings
 from bot.cli import desk
 
@@ -22,6 +22,7 @@ def reconcile(
     from bot import reconcile as reconciling
     from db_grants import postgres
 
+    logs.configure("error", as_json=as_json)  # what is found is the answer, not the log
     opened = desk.desk(ctx)
     settings, clock = opened.settings(), clocks.SystemClock()
     named = catalogs.placed(opened.catalog(), settings.target_database).targets

@@ -197,8 +197,9 @@ def test_a_target_that_does_not_answer_twice_is_gone_and_says_what_that_costs(
 ) -> None:
     settled(world, bot)
     world.shop.down = True
-    assert look(bot) == ()
-    (found,) = look(bot)
+    assert bot.reconciler.look("shop") == ()
+    world.clock.advance(reconcile.EVERY)
+    (found,) = bot.reconciler.look("shop")
     assert found.kind is Kind.GONE
     assert "until then: 1" in found.proposal
     world.shop.down = False
