@@ -2,10 +2,15 @@
 
 Rows are written with the change they tell of (see `notices`) and are delivered after the commit,
 each lane strictly in order, one at a time. Slack being down delays words, never deeds.
+
+Of several replicas one delivers a row: it claims it for a while, and renews that while it waits for
+Slack. One that was paused for longer and wakes takes back what it said twice.
 """
 
 import functools
 import threading
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,7 +25,9 @@ __all__ = ["Alarm", "Kind", "Later", "Line", "Never", "Outbox", "Poster"]
 _log = structlog.get_logger(__name__)
 
 _AT_ONCE = 4  # messages on their way at the same time
-_BATCH = 100
+LEASE = timedelta(seconds=15)  # a killed replica's messages are taken over so soon
+_RENEW_EVERY = 4.0  # seconds
+_MARGIN = 1.0  # seconds before its end from which on a claim is taken for lost
 _POISON = 8  # times a row may break the poster before it is given up
 _AT_LEAST_EVERY = 1.0  # seconds between looks, woken or not
 _IN_CHANNEL = frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY})
@@ -50,6 +57,9 @@ class Poster(Protocol):
         Never.
         """
 
+    def withdraw(self, message: model.MessageRef) -> None:
+        """Take back a message that another replica has posted too. Raises Later, Never."""
+
 
 class Outbox:
     """Takes rows from the store to the poster."""
@@ -59,7 +69,8 @@ class Outbox:
         self._poster = poster
         self._clock = clock
         self._lock = threading.Lock()
-        self._busy: set[str] = set()  # lanes with a message on its way
+        self._hand: dict[int, tuple[int, float]] = {}  # rows claimed: fence, and ours until
+        self._renewed = time.monotonic()
         self._paused: dict[str, datetime] = {}  # destinations that asked us to wait
         self._broken: dict[int, int] = {}  # rows that broke the poster, and how often
         self._bell = threading.Event()
@@ -70,8 +81,11 @@ class Outbox:
     def pump(self) -> int:
         """Deliver here and now until nothing is due; how many rows were settled."""
         settled = 0
-        while batch := self._due():
-            settled += sum(self._deliver(row) for row in batch)
+        while batch := self._claimed(_AT_ONCE):
+            try:
+                settled += sum(self._deliver(row) for row in batch)
+            finally:
+                self._put_down(batch)
         return settled
 
     def start(self) -> None:
@@ -103,20 +117,20 @@ class Outbox:
             self._bell.wait(_AT_LEAST_EVERY)
             self._bell.clear()
             try:
+                self._renew()
                 self._hand_out()
             except Exception:  # noqa: BLE001 - the top of a thread: a locked store must not end it
                 _log.exception("outbox_look_failed")
 
     def _hand_out(self) -> None:
-        with self._lock:  # before the look: what it finds of these may be said by now
-            busy = frozenset(self._busy)
-        for row in self._due():
-            if row.lane in busy or self._closing.is_set() or self._workers is None:
-                continue
-            with self._lock:
-                self._busy.add(row.lane)
+        """Claim no more than can be said at once: what waits here could be said by others."""
+        with self._lock:
+            free = _AT_ONCE - len(self._hand)
+        if free <= 0 or self._closing.is_set() or self._workers is None:
+            return
+        for row in self._claimed(free):
             if not self._submit(row, self._workers):
-                self._release(row)
+                self._put_down([row])
 
     def _submit(self, row: store.OutboxRow, workers: work.Lane) -> bool:
         try:
@@ -128,18 +142,58 @@ class Outbox:
         try:
             self._deliver(row)
         finally:
-            self._release(row)
+            self._put_down([row])
             self._bell.set()  # the next of its lane may go
 
-    def _release(self, row: store.OutboxRow) -> None:
-        with self._lock:
-            self._busy.discard(row.lane)
-
-    def _due(self) -> list[store.OutboxRow]:
-        """Rows that may go now. Those bound for where we must wait are put off."""
+    def _claimed(self, most: int) -> list[store.OutboxRow]:
+        """Rows for us to say now. Those bound for where we must wait are put off."""
         now = self._clock.now()
-        due = self._store.outbox_due(now, _BATCH)
-        return [row for row in due if not self._waits(row, now)]
+        while batch := self._claim(now, most):
+            ready = [row for row in batch if not self._waits(row, now)]
+            self._put_down([row for row in batch if row not in ready])
+            if ready:
+                return ready
+        return []
+
+    def _claim(self, now: datetime, most: int) -> tuple[store.OutboxRow, ...]:
+        ours_until = _ours_until()  # taken before: it must not seem later than the record's
+        batch = self._store.outbox_claim(now, most, LEASE)
+        with self._lock:
+            self._hand |= {row.id: (row.fence, ours_until) for row in batch}
+        return batch
+
+    def _renew(self) -> None:
+        """Keep what Slack is slow to take."""
+        if time.monotonic() - self._renewed < _RENEW_EVERY:
+            return
+        self._renewed, ours_until = time.monotonic(), _ours_until()
+        with self._lock:
+            fences = {
+                row_id: fence for row_id, (fence, until) in self._hand.items() if _lasts(until)
+            }
+        if not fences:
+            return
+        self._store.outbox_renew(fences, LEASE)
+        with self._lock:
+            for row_id in fences.keys() & self._hand.keys():
+                self._hand[row_id] = (fences[row_id], ours_until)
+
+    def _put_down(self, rows: Sequence[store.OutboxRow]) -> None:
+        """We no longer say these. Those that are not settled may be said by anybody."""
+        for row in rows:
+            with self._lock:
+                held = self._hand.pop(row.id, None)
+            if held is None:
+                continue
+            try:
+                self._store.outbox_release(row.id, row.fence)
+            except (errors.Busy, errors.StoreError) as error:  # the claim runs out
+                _log.warning("outbox_not_released", kind=row.kind, why=str(error))
+
+    def _is_ours(self, row: store.OutboxRow) -> bool:
+        with self._lock:
+            fence, until = self._hand.get(row.id, (row.fence - 1, 0.0))
+        return fence == row.fence and _lasts(until)
 
     def _waits(self, row: store.OutboxRow, now: datetime) -> bool:
         """Whether the place it is bound for asked us to wait; then it is put off until then."""
@@ -155,6 +209,8 @@ class Outbox:
             return False
         try:
             story = self._store.story(row.request_id) if row.request_id else None
+            if not self._is_ours(row):  # we were paused
+                return False
             message = self._poster.deliver(row, story)
         except Later as later:
             self._wait(row, later)
@@ -169,10 +225,26 @@ class Outbox:
 
     def _done(self, row: store.OutboxRow, message: model.MessageRef | None) -> bool:
         try:
-            self._store.outbox_done(row.id, message=message)
-        except errors.Conflict:  # another pump was faster
+            self._store.outbox_done(row.id, message=message, fence=row.fence)
+        except errors.Conflict:
+            self._said_late(row, message)
             return False
         return True
+
+    def _said_late(self, row: store.OutboxRow, message: model.MessageRef | None) -> None:
+        """We were paused on the way, and another replica says it or has said it.
+
+        What was posted twice is taken back. What was edited may now show something old: draw it anew.
+        """
+        _log.warning("outbox_fenced_off", kind=row.kind, lane=row.lane)
+        if message is None:
+            with self._store.begin(store.SYSTEM) as tx:
+                tx.say(row.kind, row.request_id, row.lane, row.data)
+            return
+        try:
+            self._poster.withdraw(message)
+        except (Later, Never) as error:
+            _log.warning("outbox_said_twice", kind=row.kind, lane=row.lane, why=str(error))
 
     def _wait(self, row: store.OutboxRow, later: Later) -> None:
         now = self._clock.now()
@@ -184,7 +256,7 @@ class Outbox:
 
     def _put_off(self, row: store.OutboxRow, until: datetime, why: str) -> None:
         try:
-            self._store.outbox_retry(row.id, until, why)
+            self._store.outbox_retry(row.id, until, why, fence=row.fence)
         except errors.Conflict:
             return
 
@@ -203,10 +275,18 @@ class Outbox:
         _log.error("outbox_dropped", kind=row.kind, lane=row.lane, why=why)
         self._broken.pop(row.id, None)
         try:
-            self._store.outbox_drop(row.id, why)
+            self._store.outbox_drop(row.id, why, fence=row.fence)
         except errors.Conflict:
             return False
         return True
+
+
+def _ours_until() -> float:
+    return time.monotonic() + LEASE.total_seconds() - _MARGIN
+
+
+def _lasts(until: float) -> bool:
+    return time.monotonic() < until
 
 
 def destination(row: store.OutboxRow) -> str:

@@ -93,6 +93,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.said: list[tuple[store.OutboxRow, model.Story | None]] = []
+        self.withdrawn: list[model.MessageRef] = []
         self.trouble: Callable[[store.OutboxRow], None] = lambda _row: None
         self._lock = threading.Lock()
 
@@ -106,6 +107,10 @@ class Channel:
         return model.MessageRef(
             request_id=story.request.id, kind="card", channel_id="C0ACCESS", ts=ts
         )
+
+    def withdraw(self, message: model.MessageRef) -> None:
+        with self._lock:
+            self.withdrawn.append(message)
 
     def kinds(self, request_id: str, lane: str | None = None) -> list[str]:
         """What was said of a request (in one lane): kinds, and the line where there is one."""
@@ -200,6 +205,7 @@ class World:
         )
 
     def source(self, request_id: str) -> access.Source:
+        wait_for(lambda: self.store.story(request_id).message("card"))  # a running bot may be at it
         found = self.store.story(request_id).message("card")
         assert found is not None
         return access.Source(channel_id=found.channel_id, ts=found.ts)
@@ -209,7 +215,7 @@ class World:
         request_id = self.ask(bot, **changes)
         self.approve(bot, request_id)
         bot.grants.activate(request_id)
-        assert self.store.grant(request_id).status is model.GrantStatus.ACTIVE
+        wait_for(lambda: self.store.grant(request_id).status is model.GrantStatus.ACTIVE)
         return request_id
 
     def grant(self, request_id: str) -> model.Grant:

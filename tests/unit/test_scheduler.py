@@ -193,7 +193,7 @@ def test_a_sweeper_that_dies_is_noticed_and_replaced(
 def test_a_locked_record_keeps_no_door_open_and_catches_up(tmp_path) -> None:
     world = World(tmp_path)
     world.store.close()
-    world.store = store.open_store(world.url, world.clock, patience=0.2)
+    world.store = store.open_store(world.url, world.clock, patience=0.5)
     bot = world.new_bot()
     request_id = world.live(bot)
     bot.start()
