@@ -94,7 +94,7 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
         warning,
         not row["public_temp"],
         "everybody may make temporary tables",
-        f"REVOKE TEMPORARY ON DATABASE {row['database']} FROM PUBLIC",
+        f"REVOKE TEMPORARY ON DATABASE {row['quoted']} FROM PUBLIC",
     )
     yield (
         error,

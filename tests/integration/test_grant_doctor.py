@@ -1,5 +1,6 @@
 """What the doctor sees of damage done by hand, and that the bootstrap SQL repairs it."""
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -77,3 +78,20 @@ def test_the_bootstrap_of_another_database_is_refused(shop: Shop, engine: Postgr
         engine.bootstrap([elsewhere])
     with shop.connect() as admin, pytest.raises(psycopg.errors.RaiseException):
         admin.execute(engine.bootstrap([]).replace(shop.database, "elsewhere"))
+
+
+def test_a_remedy_in_sql_can_be_run_as_it_stands(shop: Shop) -> None:
+    name = 'Shop.Ünï "1" '
+    quoted = '"Shop.Ünï ""1"" "'
+    with shop.connect() as admin:
+        admin.execute(f"CREATE DATABASE {quoted}")
+        try:
+            with contextlib.ExitStack() as stack:
+                engine = PostgresEngine(shop.server.url_for_admin(name))
+                stack.callback(engine.dispose)
+                remedies = [each.remedy for each in engine.check([])]
+                (remedy,) = [each for each in remedies if "TEMPORARY" in each]
+                admin.execute(remedy)
+                assert not any("TEMPORARY" in each.remedy for each in engine.check([]))
+        finally:
+            admin.execute(f"DROP DATABASE {quoted} WITH (FORCE)")

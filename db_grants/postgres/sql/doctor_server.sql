@@ -1,6 +1,7 @@
 -- The server and the bot's own role, in one row.
 SELECT current_setting('server_version_num')::int AS version,
        current_database()::text AS database,
+       quote_ident(current_database()) AS quoted,
        current_user::text AS bot,
        r.rolsuper AS superuser,
        r.rolcreaterole AS createrole,
