@@ -31,6 +31,7 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "sweep": "sweep:sweep",
     "reconcile": "reconcile:reconcile",
 }
+ENV_FILE = Path(".env")
 _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 
 
@@ -81,8 +82,10 @@ def _start(
     *,
     env_file: Annotated[
         Path, typer.Option(help="Settings that the environment does not give.")
-    ] = Path(".env"),
+    ] = ENV_FILE,
 ) -> None:
+    if env_file != ENV_FILE and not env_file.is_file():
+        raise errors.SettingsError(f"There is no file of settings at {env_file}.")
     ctx.obj = desk.Desk(env_file=env_file)
 
 

@@ -49,6 +49,11 @@ def test_a_wrong_command_line_exits_2(capsys, arguments):
     assert "Usage: jit" in capsys.readouterr().err
 
 
+def test_a_file_of_settings_that_is_named_must_be_there(capsys):
+    assert cli.run(["--env-file", "absent.env", "list"]) == 2
+    assert capsys.readouterr().err == "There is no file of settings at absent.env.\n"
+
+
 def test_help_lists_every_command(capsys):
     assert cli.run(["--help"]) == 0
     said = capsys.readouterr().out
