@@ -25,7 +25,7 @@ from bot import outbox as outboxes
 _log = structlog.get_logger(__name__)
 
 SWEEP_EVERY = timedelta(seconds=1)
-LOOK_AT_LEAST_EVERY = timedelta(seconds=5)  # even when nothing seems to have changed
+LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # what a dead replica had claimed is free unannounced
 HEARTBEAT_EVERY = timedelta(seconds=10)
 HEARTBEAT = "heartbeat"  # the key under which the store keeps the latest
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
@@ -265,8 +265,9 @@ class Scheduler:
             return
         self._beaten = now
         self._store.put(HEARTBEAT, now.isoformat())
+        self._store.beat(self._grants.claims.name)
         self._store.remember_time()
         self._clock.rest(allowed=self._store.next_deadline() is None)
-        if not (self._outbox.alive() and self._lanes.alive()):
+        if not (self._outbox.alive() and self._lanes.alive() and self._grants.claims.alive()):
             _log.critical("worker_died")
         _log.debug("heartbeat")

@@ -202,8 +202,13 @@ class Store(Reads):
             connection.execute(statement)
 
     def remember_time(self) -> None:
-        """Keep the present time, so that after a restart no clock can tell an earlier one."""
-        self.put(_HIGH_WATER, self._clock.now().isoformat())
+        """Keep the present time, so that after a restart no clock can tell an earlier one.
+
+        Another replica's clock may be ahead of ours: the later time stays.
+        """
+        kept, now = self.get(_HIGH_WATER), self._clock.now()
+        if kept is None or datetime.fromisoformat(kept) < now:
+            self.put(_HIGH_WATER, now.isoformat())
 
     def restore_clock(self) -> None:
         """Raise the clock to the latest time that was ever recorded."""
