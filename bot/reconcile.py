@@ -30,6 +30,7 @@ _LOOKS_UNTIL_GONE = 2  # one that fails may be a restart
 _MOST = 5000
 _CONNECTIONS = spec.GrantSpec.__dataclass_fields__["connection_limit"].default
 _STATE = "reconcile:"  # followed by the target's name
+_TURN = "reconcile.turn:"  # followed by the target's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +113,11 @@ class Reconciler:
         return self._do(target, self._before(target), looks_until_gone=1)
 
     def _claim(self, target: str) -> Seen | None:
-        """What the last look saw, if it is our turn. Two replicas that race both look; no harm."""
+        """What the last look saw, if it is our turn: of several replicas only one gets it."""
         before, now = self._before(target), self._clock.now()
         if before.looked and now - datetime.fromisoformat(before.looked) < EVERY:
+            return None
+        if not self._store.take_turn(_TURN + target, now, EVERY):
             return None
         self._remember(target, replace(before, looked=now.isoformat()))
         return before
