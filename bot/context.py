@@ -96,20 +96,20 @@ def _dead_ends_of(
     able = _united(rule.approvers, members) - unfit
     many = f"{rule.needs} people" if rule.needs > 1 else "one person"
     if len(able) < rule.needs:
-        sentence = (
-            f"{entitlement.name}: rule {rule.name} needs {many}, but only {len(able)} can approve."
-        )
+        few = f"only {len(able)}" if able else "nobody"
+        sentence = f"{entitlement.name}: rule {rule.name} needs {many}, but {few} can approve."
         yield DeadEnd(entitlement=entitlement.name, requester=None, sentence=sentence)
         return
     for who in sorted(_askers(entitlement, members, able)):
         others = {x for x in able if not _one_person(directory, x, who)}
         if len(others) < rule.needs:
             name = names.get(who) or _name(directory, who)
+            few = f"only {len(others)} other" if others else "nobody else"
             yield DeadEnd(
                 entitlement=entitlement.name,
                 requester=who,
                 sentence=f"{entitlement.name}: when {name} asks, rule {rule.name} needs {many}, "
-                f"but only {len(others)} other can approve.",
+                f"but {few} can approve.",
             )
 
 

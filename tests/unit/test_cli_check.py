@@ -120,7 +120,7 @@ def test_a_request_that_nobody_could_approve_is_an_error(jit, around):  # noqa: 
     around[0].directory.groups = dict(sample_catalog.MEMBERS, **{"@data-owners": frozenset()})
     code, out, _ = jit("check")
     assert code == 1
-    assert "fix_orders: rule two-owners needs 2 people, but only 0 can approve." in out
+    assert "fix_orders: rule two-owners needs 2 people, but nobody can approve." in out
 
 
 def test_one_requester_without_enough_others_is_a_warning(jit, around):  # noqa: F811
