@@ -6,9 +6,9 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, errors, model, service, settings, slack, store
+from bot import context, errors, model, outbox, service, settings, slack, store, webhook
 from bot.slack import client as slack_client
-from bot.slack import identity, poster
+from bot.slack import identity
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import naming, spec
@@ -81,7 +81,7 @@ class App:
     def _current_catalog(self) -> catalogs.Catalog:
         return self._catalog
 
-    def _connect(self, core: service.Service) -> poster.Poster:
+    def _connect(self, core: service.Service) -> outbox.Poster:
         self.slack = slack.create(
             client=self._client,
             app_token=self._chosen.slack_app_token.reveal(),
@@ -94,7 +94,10 @@ class App:
             clock=self._clock,
             describe=self._describe,
         )
-        return self.slack.poster
+        named = self._catalog.alarms.webhook_env
+        url = self._chosen.webhook_url(named).reveal() if named else None
+        posting = webhook.Webhook(url=url, store=self._store, clock=self._clock)
+        return webhook.Branch(slack=self.slack.poster, webhook=posting)
 
     def _describe(self, story: model.Story) -> tuple[str, ...]:
         """What granting this would do in its target, line by line."""

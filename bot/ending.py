@@ -190,14 +190,6 @@ class Ending:
         except errors.Conflict:
             _log.warning("fenced_off", grant=grant_id)
 
-    def watch(self) -> None:
-        """Raise and repeat the alarm for every end that takes longer than it may."""
-        now = self._clock.now()
-        for grant in self._store.grants(status={_REVOKING}, limit=_WATCHED):
-            alarm = missed(grant, now)
-            if alarm and (grant.alarmed_at is None or now - grant.alarmed_at >= REMIND_EVERY):
-                self._alarm(grant, alarm, now)
-
     def _engine(self, grant: model.Grant) -> engines_.Engine:
         engine = self._engines.get(grant.target)
         if engine is None:
@@ -222,8 +214,6 @@ class Ending:
                 last_error=grant.last_error if grant.activated_at is None else None,
                 alarmed_at=None,
             )
-            if grant.alarmed_at is not None:
-                notices.alarm(tx, grant, _kind(grant), over=True)
             if grant.activated_at is not None:
                 _say_ended(tx, noted, now)
         faults.checkpoint("end-noted")
@@ -265,8 +255,6 @@ class Ending:
                 attempts=0,
                 next_attempt_at=None,
             )
-            if grant.alarmed_at is not None:
-                notices.alarm(tx, grant, notices.Alarm.UNCLEAN, over=True)
             _say_over(tx, over, now)
         faults.checkpoint("end-recorded")
         _log.info("grant_over", grant=grant.id, target=grant.target, status=over.status)
@@ -321,33 +309,8 @@ class Ending:
         self._wake()
         return noted
 
-    def _alarm(self, grant: model.Grant, alarm: notices.Alarm, now: datetime) -> None:
-        _log.error("end_overdue", grant=grant.id, target=grant.target, alarm=alarm)
-        try:
-            with self._store.begin(store.SYSTEM) as tx:
-                tx.note_grant(grant.id, _REVOKING, event=f"alarm.{alarm}", alarmed_at=now)
-                notices.alarm(tx, grant, alarm, over=False)
-        except errors.Conflict:  # it ended in this instant
-            return
-        self._wake()
-
 
 due_since = lastknown.due_since  # the moment at which access should have ended
-
-
-def missed(grant: model.Grant, now: datetime) -> notices.Alarm | None:
-    """Which limit the end of a REVOKING grant has missed, if any.
-
-    Past the limit either an attempt has failed, or none has answered for as long as the limit; so a
-    deadline that passed while we were down rings only if the first attempt does not end it.
-    """
-    began = grant.revoking_since or grant.expires_at
-    if grant.access_ended_at is not None:
-        late = now - grant.access_ended_at > CLEANED_WITHIN
-        return notices.Alarm.UNCLEAN if late else None
-    late = now - due_since(grant) > CLOSED_WITHIN
-    tried = grant.attempts > 0 or now - began > CLOSED_WITHIN
-    return _kind(grant) if late and tried else None
 
 
 def final_status(grant: model.Grant) -> model.GrantStatus:
@@ -357,12 +320,6 @@ def final_status(grant: model.Grant) -> model.GrantStatus:
     if grant.cause is model.EndCause.DEADLINE:
         return model.GrantStatus.ENDED
     return model.GrantStatus.REVOKED
-
-
-def _kind(grant: model.Grant) -> notices.Alarm:
-    # A role that was never ACTIVE never had a password, so nobody can have logged in with it.
-    never = grant.activated_at is None
-    return notices.Alarm.UNSURE if never else notices.Alarm.OVERDUE
 
 
 def _role_of(engine: engines_.Engine, grant: model.Grant) -> spec.ManagedRole | None:

@@ -12,6 +12,7 @@ import structlog
 
 from bot import (
     activation,
+    alarms,
     claims,
     context,
     deadlines,
@@ -74,6 +75,14 @@ class Grants:
             store=store, engines=engines, clock=clock, wake=wake, claimed=self.claims
         )
         self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)
+        self.alarms = alarms.Alarms(
+            store=store,
+            targets=engines,
+            catalog=catalog,
+            directory=directory,
+            clock=clock,
+            wake=wake,
+        )
 
     def activate(self, grant_id: str) -> model.Grant:
         """One attempt to make the access real. A target's failure is recorded, not raised."""
@@ -101,8 +110,8 @@ class Grants:
         return self._ending.clean(grant_id)
 
     def watch(self) -> None:
-        """Raise and repeat the alarm for every end that takes longer than it may."""
-        self._ending.watch()
+        """Raise, repeat and end the alarms about what needs a person."""
+        self.alarms.watch()
 
     def reveal(self, grant_id: str, person_id: str) -> spec.Credential:
         """A fresh password, for the requester alone; nothing keeps it.

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from bot import model, store
+from bot import store
 
 AUDIT_LANE = "audit"
+WEBHOOK_LANE = "webhook"
 
 
 class Kind(StrEnum):
@@ -24,7 +25,8 @@ class Kind(StrEnum):
     TOLD = "told"  # direct message: denied, lapsed, superseded, failed; data: a Line
     SUMMARY = "summary"  # under the card, once, at the very end
     AUDIT = "audit"  # a line in the audit channel; data: a Line and its figures
-    ALARM = "alarm"  # audit channel: an end is overdue, or is so no more; data: an Alarm
+    ALARM = "alarm"  # audit channel: something needs a person, or does no more; data: see alarms
+    WEBHOOK = "webhook"  # the same, posted to where the catalog says
     FINDING = "finding"  # audit channel: record and reality differ; data: see reconcile, and over
     DIGEST = "digest"  # audit channel; data: since, until (ISO), zone
     HOME = "home"  # App Home of data["user"] is stale
@@ -44,15 +46,19 @@ class Line(StrEnum):
     DELAYED = "delayed"  # until (ISO), why: granting is being tried again
     FAILED = "failed"  # why: nothing was granted, proven
     ENDED = "ended"  # cause, who, cut (sessions), late (seconds): access has ended, surely
+    MISSED = "missed"  # alarm: its end takes longer than it may
     LEFT = "left"  # what (list of str): something still refers to the role; being tried again
 
 
 class Alarm(StrEnum):
-    """Why the audit channel is woken. Data: alarm, target, since (ISO), error, over (bool)."""
+    """Why people are called."""
 
     OVERDUE = "overdue"  # access should have ended and perhaps has not
     UNSURE = "unsure"  # nobody can log in, but whether a role exists is not known
-    UNCLEAN = "unclean"  # access has ended; something remains to be removed
+    UNCLEAN = "unclean"  # access has surely ended; something remains to be removed
+    STRANDED = "stranded"  # there is no connection to a target with live grants on it
+    SKEW = "skew"  # the clock of a target is far off; nothing is granted there
+    UNSAID = "unsaid"  # messages do not get out
 
 
 def lane_of(request_id: str) -> str:
@@ -91,19 +97,6 @@ def audit(
 ) -> None:
     """One line in the audit channel."""
     tx.say(Kind.AUDIT, request_id, AUDIT_LANE, _data(what, at, figures))
-
-
-def alarm(tx: store.Transaction, grant: model.Grant, what: Alarm, *, over: bool) -> None:
-    """Wake the audit channel, or say that it is over."""
-    since = grant.access_ended_at if what is Alarm.UNCLEAN else grant.revoking_since
-    figures = {
-        "alarm": str(what),
-        "over": over,
-        "target": grant.target,
-        "since": since.isoformat() if since else None,
-        "error": grant.last_error,
-    }
-    tx.say(Kind.ALARM, grant.id, AUDIT_LANE, figures)
 
 
 def _data(what: Line, at: datetime, figures: Mapping[str, object]) -> dict[str, object]:

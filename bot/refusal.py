@@ -7,7 +7,9 @@ from bot import errors, store
 
 
 @contextmanager
-def recorded(record: store.Store, actor: store.Actor, request_id: str, act: str) -> Iterator[None]:
+def recorded(
+    record: store.Store, actor: store.Actor, request_id: str | None, act: str
+) -> Iterator[None]:
     """Whatever is refused inside becomes an audit event, and is raised as before."""
     try:
         yield

@@ -4,6 +4,7 @@ The environment beats the file. Errors name the key and never the value; secrets
 own that prints as dots.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ KEYS = {  # every key of ours, and what it means; `.env.example` tells them in f
     "JIT_CATALOG": "the catalog file",
     "JIT_AUDIT_KEY": "the key that seals the audit chain",
     "JIT_LOG": "how much is logged, and how",
+    "JIT_ALARM_WEBHOOK": "where alarms are posted, if the catalog names it",
     "JIT_SWEEP_URL": "the server that `jit sweep` looks at",
     "JIT_PG_BIN": "PostgreSQL programs for `jit demo`",
 }
@@ -74,6 +76,20 @@ class Settings:
                 "like postgresql://jit_bot:…@host:5432/database."
             )
         _check_target(url_env, text)
+        return Secret(text)
+
+    def webhook_url(self, name: str) -> Secret:
+        """The URL that alarms are posted to, from the variable the catalog names. SettingsError."""
+        text = self._values.get(name, "").strip()
+        if not text:
+            raise errors.SettingsError(
+                f"{name} is not set: it holds the URL that alarms are posted to."
+            )
+        if said := _url({name: text}, name, ("https", "http")):
+            raise errors.SettingsError(said)
+        parts = urlsplit(text)
+        if parts.scheme == "http" and not _is_here(parts.hostname or ""):
+            raise errors.SettingsError(f"{name} must begin with https://, except on this machine.")
         return Secret(text)
 
     def target_database(self, url_env: str) -> str:
@@ -168,6 +184,13 @@ def _url(values: Mapping[str, str], key: str, schemes: tuple[str, ...]) -> str |
     if "sqlite" not in schemes and not parts.hostname:
         return f"{key} names no host."
     return None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_target(key: str, text: str) -> None:

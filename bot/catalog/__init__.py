@@ -2,9 +2,10 @@
 
 from bot.catalog.load import load, loads, placed
 from bot.catalog.scope import changes, scope_from_json, scope_hash, scope_of, scope_to_json
-from bot.catalog.values import Catalog, Channels, DigestTime, Entitlement, Rule, Target
+from bot.catalog.values import Alarms, Catalog, Channels, DigestTime, Entitlement, Rule, Target
 
 __all__ = [
+    "Alarms",
     "Catalog",
     "Channels",
     "DigestTime",

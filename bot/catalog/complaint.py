@@ -22,6 +22,7 @@ _SAID: Mapping[str, Callable[[Any], str]] = {
 _SHAPES: Mapping[str, type[schema.Shape]] = {
     "channels": schema.ChannelsShape,
     "digest": schema.DigestShape,
+    "alarms": schema.AlarmsShape,
     "targets": schema.TargetShape,
     "entitlements": schema.EntitlementShape,
     "rules": schema.RuleShape,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pydantic
 
 from bot.catalog import complaint, lint, schema, source, ticket
-from bot.catalog.values import Catalog, Channels, DigestTime, Entitlement, Rule, Target
+from bot.catalog.values import Alarms, Catalog, Channels, DigestTime, Entitlement, Rule, Target
 from db_grants.spec import TableScope
 
 
@@ -83,11 +83,16 @@ def _catalog(shape: schema.CatalogShape, version: str) -> Catalog:
         },
         rules={name: _rule(name, r) for name, r in shape.rules.items()},
         version=version,
+        alarms=_alarms(shape.alarms) if shape.alarms else Alarms(),
     )
 
 
 def _digest(shape: schema.DigestShape) -> DigestTime:
     return DigestTime(at=time.fromisoformat(shape.at), zone=ZoneInfo(shape.zone))
+
+
+def _alarms(shape: schema.AlarmsShape) -> Alarms:
+    return Alarms(mention=_once(shape.mention), webhook_env=shape.webhook_env)
 
 
 def _target(name: str, shape: schema.TargetShape) -> Target:

@@ -88,6 +88,13 @@ def _approver(value: Any) -> str:
     return ref
 
 
+def _called(value: Any) -> str:
+    ref = _reference(value)
+    if reference.kind(ref) in {reference.Kind.EVERYONE, reference.Kind.CHANNEL}:
+        raise ValueError(f"{ref} calls nobody in particular; name a user group or people")
+    return ref
+
+
 def _privileges(value: Any) -> tuple[Privilege, ...]:
     value = _listed(value)
     if not isinstance(value, list) or not value:
@@ -184,6 +191,7 @@ Words = Annotated[str, *_described(_text)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_ANY_DURATION)]
 Requester = Annotated[str, *_described(_reference, examples=["everyone", "@engineers"])]
 Approver = Annotated[str, BeforeValidator(_approver), WithJsonSchema(_ANY_REFERENCE)]
+Called = Annotated[str, *_described(_called, examples=["@dba", "U012ABCDEF"])]
 Channel = Annotated[str, *_described(_channel, examples=["#db-access"])]
 Zone = Annotated[str, *_described(_zone, examples=["Europe/Berlin", "UTC"])]
 Pattern = Annotated[str, *_described(_pattern, format="regex")]
@@ -233,6 +241,17 @@ class DigestShape(Shape):
 
     at: Words = Field("09:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")
     zone: Zone = Field("UTC", description="Time zone, like Europe/Berlin")
+
+
+class AlarmsShape(Shape):
+    """Whom and what an alarm reaches, besides the audit channel."""
+
+    mention: Annotated[list[Called], BeforeValidator(_people)] = Field(
+        default_factory=list, description="User groups or people called in the audit channel"
+    )
+    webhook_env: Variable | None = Field(
+        None, description="Environment variable that holds the URL of an outgoing webhook"
+    )
 
 
 class TargetShape(Shape):
@@ -300,6 +319,7 @@ class CatalogShape(Shape):
 
     channels: ChannelsShape = Field(description="Where the bot speaks")
     digest: DigestShape | None = Field(None, description="Daily digest; absent: none")
+    alarms: AlarmsShape | None = Field(None, description="Who is called when something is wrong")
     targets: dict[Key, TargetShape] = Field(min_length=1, description="Database servers")
     entitlements: dict[Key, EntitlementShape] = Field(min_length=1, description="What may be asked")
     rules: dict[Key, RuleShape] = Field(min_length=1, description="Who decides")

@@ -28,6 +28,14 @@ class DigestTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alarms:
+    """Whom and what an alarm reaches, besides the audit channel."""
+
+    mention: tuple[str, ...] = ()  # references to people
+    webhook_env: str | None = None  # the environment variable that holds its URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One database server we may act on."""
 
@@ -90,6 +98,7 @@ class Catalog:
     entitlements: Mapping[str, Entitlement]
     rules: Mapping[str, Rule]
     version: str  # sha256 of the file's bytes
+    alarms: Alarms = Alarms()
 
     def rule_of(self, entitlement: Entitlement) -> Rule:
         """The rule that decides about it; loading made sure there is one."""
@@ -103,5 +112,6 @@ class Catalog:
         """Every reference that only Slack can resolve to people."""
         named = [ref for e in self.entitlements.values() for ref in e.requesters]
         named += [ref for rule in self.rules.values() for ref in rule.approvers]
+        named += self.alarms.mention
         fixed = {reference.Kind.EVERYONE, reference.Kind.ACCOUNT}
         return frozenset(ref for ref in named if reference.kind(ref) not in fixed)

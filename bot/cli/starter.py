@@ -62,6 +62,10 @@ SHOP_DATABASE_URL=postgresql://jit_bot:your-password@db.example.com:5432/shop?ss
 # How much is logged: debug, info, warning or error; with ",json" after it for machines. Default: info
 # JIT_LOG=info,json
 
+# Where alarms are posted as JSON, when the catalog's `alarms` names this variable. https only, except
+# on this machine. Keep it private: who knows it can post there.
+# JIT_ALARM_WEBHOOK=https://alerts.example.com/hooks/your-hook
+
 # For `jit sweep` alone: the URL of the server it looks at, as the bot's role.
 # JIT_SWEEP_URL=postgresql://jit_bot:your-password@db.example.com:5432/shop?sslmode=verify-full
 

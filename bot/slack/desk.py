@@ -232,6 +232,10 @@ class Desk:
         """Give an activation up."""
         self._grants.stop_trying(origin.value, origin.user_id)
 
+    def acknowledge(self, origin: Origin) -> None:
+        """Somebody knows about an alarm."""
+        self._grants.alarms.acknowledge(origin.value, origin.user_id)
+
     # -- looking
 
     def show(self, origin: Origin, what: str) -> None:

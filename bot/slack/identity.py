@@ -13,7 +13,7 @@ import slack_sdk
 import slack_sdk.errors
 import structlog
 
-from bot import errors, model
+from bot import errors, model, render
 from bot.catalog import reference
 from bot.slack import client as clients
 
@@ -112,6 +112,19 @@ class Directory:
             return None
         known = None if fresh else self._members.get(ref)
         return known if known is not None else self._read_members(ref, kind)
+
+    def mention(self, ref: str) -> render.Mrkdwn:
+        """What calls those whom a catalog reference names; its own text while Slack does not tell.
+
+        https://docs.slack.dev/messaging/formatting-message-text/#mentioning-groups
+        """
+        if reference.kind(ref) is reference.Kind.GROUP:
+            group_id = self._asking(ref, lambda: self._group_id(ref))
+            return render.Mrkdwn(f"<!subteam^{group_id}>") if group_id else render.escape(ref)
+        people = self.members(ref)
+        if not people:
+            return render.escape(ref)
+        return render.Mrkdwn(" ".join(f"<@{each}>" for each in sorted(people)))
 
     def reason(self, ref: str) -> str | None:
         """Why `members` or `resolve_channel` last answered None, in a sentence for an operator."""

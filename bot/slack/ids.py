@@ -10,7 +10,7 @@ SHORTCUT = "request.new"
 
 
 class Act(StrEnum):
-    """Buttons. The value of each is a request id, except ASK_NEW and ASK_FOR."""
+    """Buttons. The value of each is a request id, except where something else is noted."""
 
     ASK_NEW = "request.new"
     ASK_FOR = "request.for"  # value: an entitlement's name
@@ -23,6 +23,7 @@ class Act(StrEnum):
     RETURN = "grant.return"
     REVOKE = "grant.revoke"
     STOP = "grant.stop"
+    ACKNOWLEDGE = "alarm.acknowledge"  # value: an alarm's id
 
 
 class View(StrEnum):

@@ -52,6 +52,7 @@ class Listeners:
             Act.RETURN: lambda o: counter.private(o, "return", lambda: desk.give_back(o)),
             Act.REVOKE: self._revoke,
             Act.STOP: lambda o: counter.private(o, "stop", lambda: desk.stop_trying(o)),
+            Act.ACKNOWLEDGE: lambda o: counter.private(o, "ack", lambda: desk.acknowledge(o)),
         }
 
     def register(self, app: slack_bolt.App) -> None:

@@ -8,9 +8,9 @@ import slack_sdk
 import slack_sdk.errors
 import structlog
 
+from bot import alarms, errors, model, outbox, render, store
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, model, outbox, render, store
 from bot.audit import digest
 from bot.notices import Kind
 from bot.slack import blocks, cards, identity, reports, scene, words
@@ -75,16 +75,25 @@ class Poster:
     def deliver(self, row: store.OutboxRow, story: Story | None) -> Ref | None:
         """Post or edit; what was posted, or None. Raises Later, Never."""
         kind = Kind(row.kind)
-        if kind in {Kind.HOME, Kind.DIGEST}:
-            (self._publish if kind is Kind.HOME else self._digest)(row)
+        if kind is Kind.HOME:
+            self._publish(row)
             return None
+        if kind is Kind.DIGEST:
+            return self._digest(row)
         if kind is Kind.FINDING:
-            self._audit(kind, "", _spoken(reports.finding(row.data)))
-            return None
+            return self._audit(kind, "", _spoken(reports.finding(row.data)))
+        if kind is Kind.ALARM:
+            return self._alarm(row, story)
         if story is None:
             raise outbox.Never("the request is not in the record")
         around = self._scene.around(story)
         return self._ways[kind](row, story, around)
+
+    def withdraw(self, message: Ref) -> None:
+        """Delete a message of ours. Raises Later, Never."""
+        self._call(
+            self._client.chat_delete, message.channel_id, channel=message.channel_id, ts=message.ts
+        )
 
     @property
     def _ways(self) -> Mapping[Kind, Callable[[store.OutboxRow, Story, words.Around], Ref | None]]:
@@ -102,7 +111,6 @@ class Poster:
                 story, cards.told(story, around, str(row.data["line"]))
             ),
             Kind.AUDIT: self._audit_line,
-            Kind.ALARM: self._alarm,
         }
 
     def _thread(self, row: store.OutboxRow, story: Story, around: words.Around) -> Ref:
@@ -113,9 +121,19 @@ class Poster:
         said = reports.audit(story, around, row.data, self.link)
         return self._audit(Kind.AUDIT, story.request.id, _spoken(said))
 
-    def _alarm(self, row: store.OutboxRow, story: Story, around: words.Around) -> Ref:
-        said = reports.alarm(story, around, row.data, self.link)
-        return self._audit(Kind.ALARM, story.request.id, _spoken(said))
+    def _alarm(self, row: store.OutboxRow, story: Story | None) -> Ref | None:
+        """One message an alarm's change, which calls those whom the catalog names."""
+        now = self._clock.now()
+        if alarms.stale(self._store, row.data, row.created_at, now):
+            return None
+        left = render.some(story.grant.residue, 3) if story and story.grant else ""
+        said = reports.alarm(row.data, left, now, self.link)
+        request_id = story.request.id if story else ""
+        if row.data["state"] in {"over", "acknowledged"}:
+            return self._audit(Kind.ALARM, request_id, _spoken(said))
+        called = (self._directory.mention(ref) for ref in self._catalog().alarms.mention)
+        text = render.Mrkdwn(" ".join([*called, said]))
+        return self._audit(Kind.ALARM, request_id, cards.alarm(str(row.data["id"]), text))
 
     def link(self, request_id: str) -> render.Mrkdwn:
         """A link to the thread of a request; its id where there is none."""
@@ -178,13 +196,14 @@ class Poster:
     def _audit(self, kind: Kind, request_id: str, message: cards.Message) -> Ref:
         return self._post(kind, request_id, self._channel(self._catalog().channels.audit), message)
 
-    def _digest(self, row: store.OutboxRow) -> None:
+    def _digest(self, row: store.OutboxRow) -> Ref | None:
         since, until = (datetime.fromisoformat(row.data[name]) for name in ("since", "until"))
         found = digest.of_period(
             self._store, since=since, until=until, zone=row.data["zone"], now=self._clock.now()
         )
-        if found is not None:
-            self._audit(Kind.DIGEST, "", _spoken(reports.period(found, self.link)))
+        if found is None:
+            return None
+        return self._audit(Kind.DIGEST, "", _spoken(reports.period(found, self.link)))
 
     def _publish(self, row: store.OutboxRow) -> None:
         user_id = str(row.data["user"])

@@ -65,19 +65,34 @@ def audit(
     return words.message("audit", story, around, **({"error": ""} if grant is None else {}), **more)
 
 
-def alarm(
-    story: model.Story, around: words.Around, data: Mapping[str, Any], link: Link
-) -> render.Mrkdwn:
-    """An end is overdue, unsure or unclean, or is so no more."""
-    since = _moment(data.get("since"))
-    found = words.facts(story, around) | {
-        "alarm": data["alarm"],
-        "over": bool(data.get("over")),
-        "since": render.when(since, around.now) if since else "",
-        "error": words.problem(data["error"], story.request.target) if data.get("error") else "",
-        "link": link(story.request.id),
-    }
-    return render.text("alarm", **found)
+def alarm(data: Mapping[str, Any], left: str, now: datetime, link: Link) -> render.Mrkdwn:
+    """Something needs a person, or does no more. `left`: what remains of the only grant it is about."""
+    since, grants, target = _moment(data.get("since")), data["grants"], data["target"]
+    more = data["count"] - len(grants)
+    rest = [f"{more} more"] if more > 0 else []
+    return render.text(
+        "alarm",
+        id=data["id"],
+        alarm=data["alarm"],
+        state=data["state"],
+        over=bool(data.get("over")),
+        by=data.get("by") or "Somebody",
+        target=target,
+        since=render.when(since, now) if since else "",
+        error=words.problem(data["error"], target) if data.get("error") else "",
+        who=render.Mrkdwn(render.listing([*map(_holder, grants), *rest])),
+        roles=render.escape(
+            f"{'roles' if data['count'] > 1 else 'role'} "
+            + render.listing([*(str(each["role"]) for each in grants), *rest])
+        ),
+        left=left,
+        links=render.Mrkdwn(", ".join(str(link(each["id"])) for each in grants)),
+    )
+
+
+def _holder(grant: Mapping[str, Any]) -> str:
+    """`Ana Lima (read_customer_data)`."""
+    return f"{render.name(grant['who'])} ({render.escape(grant['what'])})"
 
 
 def finding(data: Mapping[str, Any]) -> render.Mrkdwn:

@@ -122,9 +122,10 @@ def depth(connection: sa.Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
-def oldest(connection: sa.Connection) -> datetime | None:
-    """When the oldest line that waits was written."""
+def oldest(connection: sa.Connection, *, refused: bool = False) -> datetime | None:
+    """When the oldest line that waits was written; `refused`: of those that have been tried."""
     query = sa.select(sa.func.min(_BOX.c.created_at)).where(_BOX.c.settled_at.is_(None))
+    query = query.where(_BOX.c.attempts > 0) if refused else query
     found: datetime | None = connection.execute(query).scalar_one()
     return found
 

@@ -172,10 +172,10 @@ class Store(Reads):
         with self._reading() as connection:
             return outbox.depth(connection)
 
-    def outbox_oldest(self) -> datetime | None:
-        """Since when the oldest line that waits has been waiting."""
+    def outbox_oldest(self, *, refused: bool = False) -> datetime | None:
+        """Since when the oldest line that waits has been waiting; `refused`: that was tried."""
         with self._reading() as connection:
-            return outbox.oldest(connection)
+            return outbox.oldest(connection, refused=refused)
 
     def take_turn(self, key: str, now: datetime, every: timedelta) -> bool:
         """Whether it is this caller's turn at something done once per `every`, by all together."""

@@ -209,6 +209,10 @@ class Transaction(Reads):
         setting = tables.setting
         self.connection.execute(sa.delete(setting).where(setting.c.key == key))
 
+    def alone(self) -> None:
+        """From now on be the only writer, until this transaction ends. For what must be said once."""
+        self._database.lock_chain(self.connection)
+
     def record(self, type: str, request_id: str | None, data: Mapping[str, object]) -> None:  # noqa: A002
         """Append an audit event. `data` must hold only what JSON, times and durations can say."""
         self._events.append((type, request_id, data))

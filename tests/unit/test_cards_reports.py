@@ -107,6 +107,9 @@ THREAD = [
         {"cause": "operator", "who": "operator:kim"},
         "Ended: ended from the command line by kim",
     ),
+    (notices.Line.MISSED, {"alarm": "overdue"}, "Overdue: access may still exist."),
+    (notices.Line.MISSED, {"alarm": "unclean"}, "Clean-up pending: access has ended,"),
+    (notices.Line.MISSED, {"alarm": "unsure"}, "Not certain what exists."),
     (notices.Line.LEFT, {"what": ["table a", "table b"]}, "Still there: table a, table b."),
 ]
 
@@ -125,14 +128,67 @@ def test_every_line_there_is_has_words() -> None:
     assert {line for line, _, _ in THREAD} | {notices.Line.DELAYED} == set(notices.Line)
 
 
-@pytest.mark.parametrize("alarm", list(notices.Alarm))
-@pytest.mark.parametrize("over", [True, False])
-def test_an_alarm_says_what_may_exist_and_where(alarm: notices.Alarm, over: bool) -> None:
-    data = {"alarm": str(alarm), "over": over, "since": NOW.isoformat(), "error": "No answer."}
-    said = reports.alarm(EVERY["overdue"], around(), data, link)
-    assert "shop" in said
-    assert said.startswith("Over: ") is over
-    assert said.endswith("· <https://acme.test/p1|7k2mq4ab>")
+def alarm(**changes: object) -> dict[str, object]:
+    """What the outbox holds of one: the first of several grants told by name."""
+    names = ("Ana Lima", "Dan Eze")
+    told = [
+        {"id": f"id{n}", "who": who, "what": "read_orders", "role": f"jit_id{n}"}
+        for n, who in enumerate(names)
+    ]
+    data = {
+        "id": "a1arm000",
+        "alarm": "overdue",
+        "state": "raised",
+        "over": False,
+        "target": "shop",
+        "since": NOW.isoformat(),
+        "count": 50,
+        "error": "The target does not answer.",
+        "by": None,
+        "grants": told,
+    }
+    return data | changes
+
+
+@pytest.mark.parametrize("kind", list(notices.Alarm))
+@pytest.mark.parametrize("state", ["raised", "over"])
+def test_an_alarm_says_what_is_wrong_and_where(kind: notices.Alarm, state: str) -> None:
+    data = alarm(alarm=str(kind), state=state, over=state == "over")
+    if kind in {notices.Alarm.SKEW, notices.Alarm.UNSAID}:
+        data |= {"grants": [], "count": 0}
+    said = reports.alarm(data, "", NOW, link)
+    assert "shop" in said or kind is notices.Alarm.UNSAID
+    assert said.startswith("Over: ") is (state == "over")
+    assert said.endswith(" · alarm a1arm000")
+    assert "\n" not in said
+
+
+def test_an_alarm_about_many_names_a_few_and_counts_the_rest() -> None:
+    said = reports.alarm(alarm(), "", NOW, link)
+    for part in (
+        "access of Ana Lima (read_orders), Dan Eze (read_orders) and 48 more to shop",
+        "may still exist: shop does not answer",
+        "drop roles jit_id0, jit_id1 and 48 more by hand",
+    ):
+        assert part in said
+
+
+def test_alarms_of_access_that_may_exist_and_of_what_only_remains_have_different_words() -> None:
+    overdue, unclean = (
+        reports.alarm(alarm(alarm=kind), "an ACL on app.tmp", NOW, link)
+        for kind in ("overdue", "unclean")
+    )
+    assert "*Overdue:*" in overdue
+    assert "may still exist" in overdue
+    assert "*Clean-up pending:*" in unclean
+    assert "nobody can log in, but an ACL on app.tmp remains" in unclean
+    assert "may still" not in unclean
+
+
+def test_whoever_acknowledges_is_named_and_cannot_forge_a_mention() -> None:
+    said = reports.alarm(alarm(state="acknowledged", by="Bo <!channel>"), "", NOW, link)
+    assert said.startswith("Bo knows about this")
+    assert "<!channel>" not in said
 
 
 @pytest.mark.parametrize("line", ["live", "ended", "denied", "failed"])

@@ -281,6 +281,7 @@ def test_a_missed_limit_is_alarmed_at_once_repeated_and_said_to_be_over(
     assert world.channel.kinds(request_id).count("alarm") == 2
     world.shop.down = False
     bot.grants.close(request_id)
+    bot.grants.watch()
     bot.outbox.pump()
     alarms = [row.data for row, _ in world.channel.said if row.kind == "alarm"]
     assert [alarm["over"] for alarm in alarms] == [False, False, True]

@@ -15,6 +15,7 @@ SCOPES = {  # https://docs.slack.dev/reference/methods, each method's own page
     "chat_postMessage": {"chat:write"},
     "chat_postEphemeral": {"chat:write"},
     "chat_update": {"chat:write"},
+    "chat_delete": {"chat:write"},
     "users_info": {"users:read", "users:read.email"},
     "users_lookupByEmail": {"users:read.email"},
     "usergroups_list": {"usergroups:read"},
