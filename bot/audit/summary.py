@@ -14,7 +14,11 @@ REFUSED = "refused"  # the kind under which an engine counts what the server ref
 
 _COMPLETE = frozenset({Evidence.STATEMENT_LOG})
 # PostgreSQL's words (aclchk.c); the name may be quoted and may hold anything
-_DENIED = re.compile(r"permission denied for \w+(?: \w+)? (\S.*)$", re.MULTILINE)
+_DENIED = re.compile(
+    r"permission denied for (?:foreign table|foreign server|foreign-data wrapper|materialized view"
+    r"|large object|event trigger|text search \w+|\w+) (\S.*)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,9 @@ _LENGTH = 2000  # characters of each
 _LOOKS = 6
 _PAUSE = 0.05  # seconds
 _REFUSED = "42501"  # insufficient_privilege
-_DENIED = re.compile(r"permission denied for [a-z ]+? (?P<name>.+)", re.DOTALL)
+_DENIED = re.compile(
+    r"permission denied for (?P<kind>foreign table|materialized view|\w+) (?P<name>.+)", re.DOTALL
+)
 
 
 def of_role(link: links.Link, role: ManagedRole, since: datetime) -> Activity:
@@ -90,11 +92,13 @@ def _touched(entry: serverlog.Entry) -> list[str]:
     """
     denied = _DENIED.fullmatch(entry.error or "") if entry.state == _REFUSED else None
     named = statements.tables(entry.text)
-    return [name for name in named if denied is None or not _is(name, denied["name"])]
+    return [name for name in named if denied is None or not _is(name, **denied.groupdict())]
 
 
-def _is(name: str, relation: str) -> bool:
-    return name == relation or name.endswith(f".{relation}")
+def _is(table: str, kind: str, name: str) -> bool:
+    if kind == "schema":
+        return table.startswith(f"{name}.")
+    return table == name or table.endswith(f".{name}")
 
 
 def _from_counters(link: links.Link, role: ManagedRole, schema: str | None, why: str) -> Activity:

@@ -72,9 +72,14 @@ def test_statements_are_told_word_for_word(shop: Shop) -> None:
 def test_what_was_refused_was_not_touched(shop: Shop) -> None:
     joined = "SELECT 1 FROM app.orders, app.payments"
     activity = told(
-        shop, "ref5ed01", "SELECT ssn FROM app.customers", joined, "SELECT id FROM app.customers"
+        shop,
+        "ref5ed01",
+        "SELECT ssn FROM app.customers",
+        joined,
+        "SELECT id FROM app.customers",
+        "SELECT * FROM jit_admin.anything",
     )
-    assert dict(activity.counts) == {"refused": 2, "SELECT": 1}
+    assert dict(activity.counts) == {"refused": 3, "SELECT": 1}
     assert dict(activity.tables) == {"app.customers": 1, "app.orders": 1}
 
 

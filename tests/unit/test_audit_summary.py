@@ -79,6 +79,22 @@ def test_the_whole_story_in_figures() -> None:
     assert not found.never_used
 
 
+@pytest.mark.parametrize(
+    ("refusal", "name"),
+    [
+        ("table drop table x; --", "drop table x; --"),
+        ("foreign table abroad", "abroad"),
+        ("materialized view sums", "sums"),
+        ("schema private", "private"),
+        ("function pg_read_file", "pg_read_file"),
+    ],
+)
+def test_what_was_refused_is_named_whole(refusal: str, name: str) -> None:
+    said = Statement(at=START, kind="SELECT", text="?", error=f"permission denied for {refusal}")
+    told = Activity(evidence=Evidence.STATEMENT_LOG, statements=(said,), counts=(("refused", 1),))
+    assert summary.summarise(story(told)).refused_on == (name,)
+
+
 def test_a_grant_that_was_never_used_says_zero() -> None:
     found = summary.summarise(story(Activity(evidence=Evidence.STATEMENT_LOG)))
     assert (found.used, found.never_used, found.statements) == (timedelta(0), True, 0)
