@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot import access, digests, errors, grants, model, reconcile, store, work
+from bot import access, digests, errors, grants, model, reconcile, status, store, work
 from bot import clock as clocks
 from bot import outbox as outboxes
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 SWEEP_EVERY = timedelta(seconds=1)
 LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # what a dead replica had claimed is free unannounced
 HEARTBEAT_EVERY = timedelta(seconds=10)
-HEARTBEAT = "heartbeat"  # the key under which the store keeps the latest
+HEARTBEAT = status.HEARTBEAT
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
 _MOST = 5000  # grants handed out in one sweep
 
@@ -94,9 +94,9 @@ class Scheduler:
         """Look at the record once and hand out what is due; `everything`: also what waits to retry."""
         now = self._clock.now()
         self._step("begin_due", self._begin_due)
-        for status in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
-            hand_out = functools.partial(self._hand_out, status, now, everything=everything)
-            self._step(f"hand_out_{status}", hand_out)
+        for moving in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
+            hand_out = functools.partial(self._hand_out, moving, now, everything=everything)
+            self._step(f"hand_out_{moving}", hand_out)
         self._step("deadlines", self._move_deadlines)
         self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)

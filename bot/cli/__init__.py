@@ -24,6 +24,8 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "check": "check:check",
     "bootstrap": "bootstrap:bootstrap",
     "serve": "serve:serve",
+    "status": "status:status",
+    "ack": "status:ack",
     "list": "records:list_",
     "show": "records:show",
     "revoke": "ending:revoke",

@@ -72,7 +72,7 @@ def _grants(ctx: typer.Context) -> Iterator[tuple["grants_.Grants", "stores.Stor
     with desk.desk(ctx).store(clock) as store:
         yield (
             grants_.Grants(
-                store=store, engines={}, catalog=_no_catalog, directory=_Nobody(), clock=clock
+                store=store, engines={}, catalog=no_catalog, directory=Nobody(), clock=clock
             ),
             store,
         )
@@ -104,21 +104,26 @@ def _wait(store: "stores.Store", ids: list[str], patience: float) -> None:
     raise typer.Exit(1)
 
 
-def _no_catalog() -> NoReturn:
+def no_catalog() -> NoReturn:
+    """No catalog is read for an operator."""
     raise errors.CatalogError("An operator's end needs no catalog.")
 
 
-class _Nobody:
+class Nobody:
     """No people: an operator acts under their login."""
 
     def person(self, user_id: str, *, fresh: bool = False) -> model.Person:  # noqa: ARG002  a port
+        """Slack is not asked."""
         raise errors.IdentityUnknown
 
     def members(self, ref: str, *, fresh: bool = False) -> frozenset[str] | None:  # noqa: ARG002
+        """Slack is not asked."""
         return None
 
     def resolve_channel(self, ref: str) -> str | None:  # noqa: ARG002
+        """Slack is not asked."""
         return None
 
     def reason(self, ref: str) -> str | None:  # noqa: ARG002
+        """There is none."""
         return None

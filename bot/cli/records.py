@@ -42,6 +42,7 @@ def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -
         story, events = store.story(request_id), store.events_of(request_id)
     if as_json:
         told = dataclasses.asdict(story)
+        told["state"] = state(story)
         desk.answer(told | {"events": [dataclasses.asdict(event) for event in events]})
         return
     for name, said in _told(story):
@@ -64,6 +65,7 @@ def brief(story: model.Story) -> dict[str, Any]:
     return {
         "id": request.id,
         "status": status(story),
+        "state": state(story),
         "requester": request.requester_name,
         "requester_id": request.requester_id,
         "entitlement": request.entitlement,
@@ -88,20 +90,32 @@ def status(story: model.Story) -> str:
     return (story.grant.status if story.grant else story.request.status).value
 
 
+def state(story: model.Story) -> str:
+    """The same for people: an end that is overdue is another thing than one not cleaned up."""
+    grant = story.grant
+    if grant is None or grant.status is not model.GrantStatus.REVOKING:
+        return status(story)
+    if grant.access_ended_at is not None:
+        return "cleanup pending"
+    if grant.activated_at is None:
+        return "unsure"
+    return "overdue" if grant.alarmed_at else "ending"
+
+
 def _row(story: model.Story) -> tuple[str, ...]:
     request, grant = story.request, story.grant
     until = grant.expires_at if grant else request.decide_by
     length = duration.words(request.duration)
     who = desk.visible(request.requester_name)
     what = (request.entitlement, request.target, length, desk.moment(until))
-    return (request.id, status(story), who, *what)
+    return (request.id, state(story), who, *what)
 
 
 def _told(story: model.Story) -> list[tuple[str, str]]:
     request, grant = story.request, story.grant
     lines = [
         ("id", request.id),
-        ("status", status(story)),
+        ("status", state(story)),
         ("who", f"{request.requester_name} ({request.requester_id})"),
         ("what", f"{request.entitlement} on {request.target} ({request.environment})"),
         ("tables", ", ".join(request.tables)),

@@ -103,9 +103,17 @@ class Verification:
         return self.bad_seq is None
 
 
-def verify(events: Iterable[model.AuditEvent], key: bytes | None) -> Verification:
-    """Walk the whole chain, first event first, and stop at the first one that is not right."""
-    seq, prev, without_key = 0, GENESIS, 0
+def verify(
+    events: Iterable[model.AuditEvent],
+    key: bytes | None,
+    *,
+    after: tuple[int, str] = (0, GENESIS),
+) -> Verification:
+    """Walk the whole chain, first event first, and stop at the first one that is not right.
+
+    `after`: begin behind the event of that number and hash instead, for a look at the end alone.
+    """
+    (seq, prev), without_key = after, 0
     for event in events:
         fields = _fields(event.body)
         problem = _flaw(event, fields, seq + 1, prev, key)

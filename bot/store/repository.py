@@ -223,6 +223,15 @@ class Store(Reads):
         """Walk the whole audit chain. See `audit.chain.verify`."""
         return chain.verify(self.all_events(), self._key)
 
+    def check_chain_end(self, links: int) -> str | None:
+        """What is wrong with the latest events of the audit chain, if anything; cheap, no proof."""
+        seq, _ = self.chain_head()
+        events = self.events(max(0, seq - links), links)
+        if not events:
+            return None
+        found = chain.verify(events, self._key, after=(events[0].seq - 1, events[0].prev))
+        return None if found.ok else f"event {found.bad_seq}: {found.problem}"
+
     def version_marker(self) -> int:
         """A number that is another one after anybody's commit. Cheap; a hint to look, no more."""
         return self._database.marker()
