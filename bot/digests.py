@@ -48,6 +48,7 @@ class Digests:
         data = {"since": since.isoformat(), "until": until.isoformat(), "zone": zone}
         key = f"digest:{until.isoformat()}"
         with self._store.begin(store.SYSTEM) as tx:
+            tx.alone()
             if tx.get(_LAST) != last:  # another replica was faster
                 return False
             if said is not None:

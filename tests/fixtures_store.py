@@ -14,6 +14,7 @@ from psycopg import sql
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
+from bot.demo import postgres
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANA = stores.Actor(kind="user", id="U0ANA", name="Ana Lima")
@@ -27,19 +28,24 @@ def clock() -> clocks.ManualClock:
     return clocks.ManualClock(NOON)
 
 
+@pytest.fixture
+def record_url(postgres_server: postgres.Server) -> Iterator[str]:
+    """The URL of an empty state database on PostgreSQL."""
+    name = f"state_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield postgres_server.url_for_admin(name)
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty state database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'jit.db'}"
         return
-    server = request.getfixturevalue("postgres_server")
-    name = f"state_{secrets.token_hex(4)}"
-    with psycopg.connect(server.admin_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield server.url_for_admin(name)
-    with psycopg.connect(server.admin_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    yield request.getfixturevalue("record_url")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from psycopg import sql
 
 from bot import catalog, clock, model, outcome, store
 from bot.demo import bot_process
@@ -189,17 +188,6 @@ class Fleet:
 def measured(what: str) -> None:
     """Shown with `-s`."""
     sys.stdout.write(f"\n{what}\n")
-
-
-@pytest.fixture
-def record_url(postgres_server: Any) -> Iterator[str]:
-    """An empty state database on PostgreSQL."""
-    name = sql.Identifier(f"record_{os.urandom(4).hex()}")
-    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    yield postgres_server.url_for_admin(name.as_string().strip('"'))
-    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture
