@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, errors, faults, model, outcome, policy, refusal, settled, store
+from bot import context, errors, faults, model, outcome, places, policy, refusal, settled, store
 from bot.catalog import ticket
 
 MOST_PENDING = 10  # requests of one person waiting at a time
@@ -185,7 +185,8 @@ class Access:
             environment=wanted.environment,
             entitlement=wanted.name,
             tables=draft.tables,
-            scope=catalogs.scope_to_json(scope),
+            scope=catalogs.scope_to_json(scope)
+            | {"place": places.noted(catalog.targets[wanted.target])},
             scope_hash=catalogs.scope_hash(wanted, draft.tables),
             catalog_version=catalog.version,
             duration=decision.duration or wanted.default_duration,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import catalog as catalogs
-from bot import claims, errors, faults, model, notices, retry, skew, store
+from bot import claims, errors, faults, model, notices, places, retry, skew, store
 from bot import clock as clocks
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
@@ -55,7 +55,7 @@ class Activation:
         return tried
 
     def _attempt(self, grant: model.Grant) -> model.Grant:
-        engine = self._engines.get(grant.target)
+        engine = places.engine_of(self._engines, grant)
         try:
             if self._clock.now() >= grant.activate_by:
                 return self._give_up(grant, "time to activate is over")

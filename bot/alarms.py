@@ -8,7 +8,7 @@ forgets an alarm nor raises it again, and of several replicas only one speaks.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -17,8 +17,9 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, ending, errors, model, notices, policy, refusal, skew, store
+from bot import context, ending, errors, model, notices, places, policy, refusal, skew, store
 from bot.notices import Alarm
+from db_grants import engine as engines_
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -102,15 +103,14 @@ class Alarms:
         self,
         *,
         store: store.Store,
-        targets: Collection[str],
+        engines: Mapping[str, engines_.Engine],
         catalog: Callable[[], catalogs.Catalog],
         directory: context.Directory,
         clock: clocks.Clock,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`targets`: those that there is a connection to."""
         self._store = store
-        self._targets = targets
+        self._engines = engines
         self._catalog = catalog
         self._directory = directory
         self._clock = clock
@@ -210,7 +210,7 @@ class Alarms:
     def _stranded(self) -> Iterable[Condition]:
         """Live grants on a target that there is no connection to: they cannot be ended by us."""
         live = self._store.grants(status=model.LIVE_GRANT, limit=_WATCHED)
-        lost = [grant for grant in live if not self._reached(grant)]
+        lost = [grant for grant in live if not places.reached(self._engines, grant)]
         for target, grants in _grouped((grant.target, grant) for grant in lost).items():
             yield Condition(
                 kind=Alarm.STRANDED,
@@ -218,9 +218,6 @@ class Alarms:
                 since=min(grant.created_at for grant in grants),
                 grants=tuple(sorted(grant.id for grant in grants)),
             )
-
-    def _reached(self, grant: model.Grant) -> bool:
-        return grant.target in self._targets or grant.id in self._targets
 
     def _skewed(self, now: datetime) -> Iterable[Condition]:
         for measured in skew.latest(self._store, now):

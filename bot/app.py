@@ -1,12 +1,13 @@
 """The composition root: settings in, a wired bot out. The only module that names every real part."""
 
+import functools
 from collections.abc import Mapping
 
 import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, errors, model, outbox, service, settings, slack, store, webhook
+from bot import context, errors, model, outbox, places, service, settings, slack, store, webhook
 from bot.slack import client as slack_client
 from bot.slack import identity
 from db_grants import engine as engines_
@@ -29,8 +30,10 @@ class App:
         catalog: catalogs.Catalog,
         store: store.Store,
         engines: Mapping[str, engines_.Engine],
+        strays: Mapping[str, engines_.Engine],
         clock: clocks.Clock,
     ) -> None:
+        self._strays = strays
         self._chosen = chosen
         self._catalog = catalog
         self._store = store
@@ -48,6 +51,7 @@ class App:
             directory=self._directory,
             poster=self._connect,
             clock=clock,
+            strays=strays,
         )
 
     def start(self) -> None:
@@ -73,7 +77,7 @@ class App:
         """Hear nothing more, finish what is in hand within `timeout` seconds, let go of everything."""
         self.slack.stop()
         finished = self.service.stop(max(0.0, timeout - _INTERACTIVE_STOP))
-        for engine in self._engines.values():
+        for engine in places.disposable([*self._engines.values(), *self._strays.values()]):
             engine.dispose()
         self._store.close()
         return finished
@@ -146,39 +150,42 @@ def build(chosen: settings.Settings, *, clock: clocks.Clock | None = None) -> Ap
     engines = _engines(chosen, catalog, telling)
     kept = store.open_store(chosen.database_url.reveal(), telling, chosen.audit_key)
     try:
-        app = App(chosen=chosen, catalog=catalog, store=kept, engines=engines, clock=telling)
-        _report_stranded(kept, engines)
+        connect = functools.partial(_engine, chosen, telling)
+        strays = places.strays(kept, catalog.targets, connect)
+        return App(
+            chosen=chosen,
+            catalog=catalog,
+            store=kept,
+            engines=engines,
+            strays=strays,
+            clock=telling,
+        )
     except BaseException:
         kept.close()
         raise
-    return app
 
 
 def _engines(
     chosen: settings.Settings, catalog: catalogs.Catalog, clock: clocks.Clock
 ) -> dict[str, engines_.Engine]:
     """One engine a target; every missing URL is told at once."""
-    urls, missing = {}, []
+    made, missing = {}, []
     for target in catalog.targets.values():
+        place = places.Place(target=target.name, **places.noted(target))  # type: ignore[arg-type]
         try:
-            urls[target.name] = chosen.target_url(target.url_env).reveal()
+            made[target.name] = _engine(chosen, clock, place)
         except errors.SettingsError as error:
             missing.append(str(error))
     if missing:
         raise errors.SettingsError("\n".join(missing))
-    return {
-        target.name: postgres.PostgresEngine(
-            urls[target.name],
-            clock=clock.now,
-            public_host=target.public_host,
-            public_port=target.public_port,
-        )
-        for target in catalog.targets.values()
-    }
+    return made
 
 
-def _report_stranded(kept: store.Store, engines: Mapping[str, engines_.Engine]) -> None:
-    """A target taken out of the catalog while somebody holds access on it cannot be ended."""
-    for grant in kept.grants(status=model.LIVE_GRANT, limit=1000):
-        if grant.target not in engines:
-            _log.error("target_gone", grant=grant.id, target=grant.target)
+def _engine(chosen: settings.Settings, clock: clocks.Clock, place: places.Place) -> engines_.Engine:
+    """Connects to nothing yet. Raises SettingsError."""
+    return postgres.PostgresEngine(
+        chosen.target_url(place.url_env).reveal(),
+        clock=clock.now,
+        public_host=place.public_host,
+        public_port=place.public_port,
+    )

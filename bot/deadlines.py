@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from bot import clock as clocks
-from bot import model, retry, store
+from bot import model, places, retry, store
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec
@@ -52,7 +52,7 @@ class Deadlines:
     def move(self, grant_id: str) -> bool:
         """One attempt; whether the target carries the recorded deadline. Its failure is logged."""
         grant = self._store.grant(grant_id)
-        engine = self._engines.get(grant.target)
+        engine = places.engine_of(self._engines, grant)
         if grant.status is not model.GrantStatus.ACTIVE or engine is None or not grant.role_oid:
             return False
         role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)

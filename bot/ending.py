@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot import activation, claims, errors, faults, lastknown, model, notices, retry, store
+from bot import activation, claims, errors, faults, lastknown, model, notices, places, retry, store
 from bot import clock as clocks
 from bot.audit import summary
 from db_grants import engine as engines_
@@ -191,7 +191,7 @@ class Ending:
             _log.warning("fenced_off", grant=grant_id)
 
     def _engine(self, grant: model.Grant) -> engines_.Engine:
-        engine = self._engines.get(grant.target)
+        engine = places.engine_of(self._engines, grant)
         if engine is None:
             raise target_errors.TargetUnavailable(f"No connection to {grant.target} is set up.")
         return engine

@@ -21,6 +21,7 @@ from bot import (
     faults,
     model,
     notices,
+    places,
     policy,
     refusal,
     settled,
@@ -53,8 +54,11 @@ class Grants:
         catalog: Callable[[], catalogs.Catalog],
         directory: context.Directory,
         clock: clocks.Clock,
+        strays: Mapping[str, engines_.Engine] | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """`engines`: by target; `strays`: by grant, see `places`."""
+        targets, engines = engines, {**engines, **(strays or {})}
         self._store = store
         self._engines = engines
         self._catalog = catalog
@@ -62,7 +66,7 @@ class Grants:
         self._clock = clock
         self._wake = wake
         self.claims = claims.Claims(store=store)
-        self.skew = skew.Skew(store=store, engines=engines, clock=clock)
+        self.skew = skew.Skew(store=store, engines=targets, clock=clock)
         self._activation = activation.Activation(
             store=store,
             engines=engines,
@@ -77,7 +81,7 @@ class Grants:
         self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)
         self.alarms = alarms.Alarms(
             store=store,
-            targets=engines,
+            engines=engines,
             catalog=catalog,
             directory=directory,
             clock=clock,
@@ -202,7 +206,7 @@ class Grants:
     def _reveal(
         self, story: model.Story, grant: model.Grant, actor: store.Actor
     ) -> spec.Credential:
-        engine = self._engines.get(grant.target)
+        engine = places.engine_of(self._engines, grant)
         if engine is None or grant.role_oid is None:
             raise errors.Busy(_unreachable(grant))
         role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)

@@ -29,6 +29,7 @@ class Service:
         directory: context.Directory,
         poster: Callable[["Service"], outbox.Poster],
         clock: clocks.Clock,
+        strays: Mapping[str, engines_.Engine] | None = None,
     ) -> None:
         """`poster` makes the one who posts; what posts and what is pressed are one edge."""
         self._store = store
@@ -42,6 +43,7 @@ class Service:
             catalog=catalog,
             directory=directory,
             clock=clock,
+            strays=strays,
             wake=self.wake,
         )
         self.reconciler = reconcile.Reconciler(

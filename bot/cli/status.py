@@ -48,7 +48,7 @@ def ack(ctx: typer.Context, alarm_id: Annotated[str, typer.Argument(metavar="ID"
     with desk.desk(ctx).store(clock) as store:
         alarm = alarms.Alarms(
             store=store,
-            targets=(),
+            engines={},
             catalog=ending.no_catalog,
             directory=ending.Nobody(),
             clock=clock,

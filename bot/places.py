@@ -1,0 +1,115 @@
+"""Where a grant's target is, recorded with its request, so that no change of the catalog strands it.
+
+The catalog may forget a target, or move its name to another server, while somebody holds access on
+the old one. So each request notes the variable that held the target's URL; for live grants whose
+target is no longer there, a connection is set up from that note.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from bot import catalog as catalogs
+from bot import errors, model, store
+from db_grants import engine as engines_
+from db_grants import errors as target_errors
+
+_log = structlog.get_logger(__name__)
+
+_MOST = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A target as it was when access on it was asked for."""
+
+    target: str
+    url_env: str
+    public_host: str | None = None
+    public_port: int | None = None
+
+
+Connect = Callable[[Place], engines_.Engine]
+
+
+def noted(target: catalogs.Target) -> dict[str, object]:
+    """What a request keeps of its target; the URL itself is a secret and is not kept."""
+    return {
+        "url_env": target.url_env,
+        "public_host": target.public_host,
+        "public_port": target.public_port,
+    }
+
+
+def of_request(request: model.AccessRequest) -> Place | None:
+    """Where its target was; None for a request of a version that did not note it."""
+    place = request.scope.get("place")
+    return Place(target=request.target, **place) if isinstance(place, dict) else None
+
+
+class Lost:
+    """In place of an engine: there is no way to the server of this grant."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def dispose(self) -> None:
+        """There is nothing to close."""
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def refuse(*_given: object, **_named: object) -> object:
+            raise target_errors.TargetUnavailable(self._why)
+
+        return refuse
+
+
+def strays(
+    kept: store.Store, targets: Mapping[str, catalogs.Target], connect: Connect
+) -> dict[str, engines_.Engine]:
+    """An engine, by `key`, for each live grant that is not where the catalog's target is.
+
+    One connection a place, however many grants. Where there is no way to it, a Lost one.
+    """
+    made: dict[Place, engines_.Engine] = {}
+    found: dict[str, engines_.Engine] = {}
+    for grant in kept.grants(status=model.LIVE_GRANT, limit=_MOST):
+        place = of_request(kept.request(grant.id))
+        here = targets.get(grant.target)
+        if place is None or (here is not None and here.url_env == place.url_env):
+            continue
+        if place not in made:
+            made[place] = _connected(place, connect)
+        found[key(grant.id)] = made[place]
+        _log.warning("target_recorded", grant=grant.id, target=grant.target, from_=place.url_env)
+    return found
+
+
+def key(grant_id: str) -> str:
+    """Under which the engine of one grant is found among those of targets."""
+    return f"grant:{grant_id}"
+
+
+def engine_of(engines: Mapping[str, engines_.Engine], grant: model.Grant) -> engines_.Engine | None:
+    """The way to the server that this grant is on."""
+    return engines.get(key(grant.id)) or engines.get(grant.target)
+
+
+def reached(engines: Mapping[str, engines_.Engine], grant: model.Grant) -> bool:
+    """Whether there is a way to that server at all."""
+    engine = engine_of(engines, grant)
+    return engine is not None and not isinstance(engine, Lost)
+
+
+def disposable(engines: Iterable[engines_.Engine]) -> tuple[engines_.Engine, ...]:
+    """Each once."""
+    return tuple({id(engine): engine for engine in engines}.values())
+
+
+def _connected(place: Place, connect: Connect) -> engines_.Engine:
+    try:
+        return connect(place)
+    except errors.SettingsError as missing:
+        _log.error("target_lost", target=place.target, why=str(missing))
+        lost: engines_.Engine = Lost(f"No connection to {place.target} is set up. {missing}")  # type: ignore[assignment]
+        return lost
