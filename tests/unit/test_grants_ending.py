@@ -302,24 +302,6 @@ def test_a_deadline_passed_while_down_rings_only_if_the_first_attempt_fails(
     assert world.grant(request_id).alarmed_at is not None
 
 
-def test_a_clean_up_that_drags_on_is_another_alarm(world: World, bot: service.Service) -> None:
-    request_id = due(world, bot)
-    bot.grants.close(request_id)
-    world.shop.down = True
-    bot.grants.clean(request_id)
-    world.advance(minutes=6)
-    bot.grants.watch()
-    bot.outbox.pump()
-    alarms = [row.data["alarm"] for row, _ in world.channel.said if row.kind == "alarm"]
-    assert alarms == ["unclean"]
-
-
-@pytest.mark.fault(
-    "F-35c",
-    "the record cannot be written at a deadline",
-    how="the store refuses",
-    expects="the door is shut without it",
-)
 def test_a_locked_record_does_not_keep_a_door_open(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
