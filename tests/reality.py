@@ -294,8 +294,16 @@ def of_teller(teller: Teller) -> Transcript:
     return Transcript(said=tuple(said), raw="\n".join(raw))
 
 
-def passwords_shown(workspace: acts.Workspace) -> frozenset[str]:
-    """Every password that a window has shown: it must stand nowhere else."""
-    bodies = [e.body for e in workspace.wire.entries(kind="call") if e.name.startswith("views.")]
-    text = json.dumps(bodies)
-    return frozenset(re.findall(r"postgresql://jit_\w+:([^@\"\\]+)@", text))
+def overheard(workspace: acts.Workspace) -> set[str]:
+    """Every password that a window shows from now on: it must stand nowhere else, nor on the wire."""
+    heard: set[str] = set()
+    note = workspace.wire.note
+
+    def listen(kind: str, name: str, **more: Any) -> None:
+        if kind == "call" and name.startswith("views."):
+            text = json.dumps(more.get("body"))
+            heard.update(re.findall(r"postgresql://jit_\w+:([^@\"\\]+)@", text))
+        note(kind, name, **more)
+
+    workspace.wire.note = listen  # type: ignore[method-assign, assignment]
+    return heard

@@ -58,6 +58,7 @@ class Acme:
     def __init__(self, running: server.Server, folder: pathlib.Path) -> None:
         self.running = running
         self.workspace: acts.Workspace = running.workspace
+        self.passwords = reality.overheard(self.workspace)
         self.url = f"sqlite:///{folder / 'state.sqlite3'}"
         self.catalog = catalog.loads(CATALOG)
         self.clock = clock.SystemClock()
@@ -112,8 +113,7 @@ class Acme:
             recorded,
             [reality.in_memory(n, t.engine) for n, t in (("shop", self.shop), ("wiki", self.wiki))],
             reality.of_workspace(self.workspace, recorded),
-            {self.workspace.bot_token, self.workspace.app_token}
-            | reality.passwords_shown(self.workspace),
+            {self.workspace.bot_token, self.workspace.app_token} | self.passwords,
         )
 
     def restart(self) -> None:

@@ -1,5 +1,7 @@
 """The main job, from command to summary, through the real protocol."""
 
+import json
+
 from tests.scenario.conftest import ANA, AUDIT, BO, Acme, text_of
 
 
@@ -13,6 +15,9 @@ def test_a_request_is_asked_approved_held_and_given_back(acme: Acme) -> None:
     acme.workspace.click(ANA, live, "Open credentials")
     window = acme.window(ANA, "psql 'postgresql://jit_", "Password")
     assert "You can read customers (id, name, email, city), orders." in text_of(window)
+    assert acme.passwords
+    wire = json.dumps([entry.body for entry in acme.workspace.wire.entries()])
+    assert not [password for password in acme.passwords if password in wire]
     acme.workspace.close_view(ANA)
     acme.workspace.click(ANA, live, "I'm done", confirm=True)
     acme.wait_card("verified gone")

@@ -39,6 +39,7 @@ class Whole:
     def __init__(self, folder: pathlib.Path, shop: Shop, running: server.Server) -> None:
         self.shop = shop
         self.workspace: acts.Workspace = running.workspace
+        self.passwords = reality.overheard(self.workspace)
         self.before = reality.postgres("shop", shop.admin_url)
         path = folder / "catalog.yml"
         path.write_text(CATALOG)
@@ -102,13 +103,12 @@ class Whole:
             recorded = reality.record(again._store, self.clock.now())
         finally:
             again._store.close()
-        shown = reality.passwords_shown(self.workspace)
-        assert shown
+        assert self.passwords
         invariants.check(
             recorded,
             [reality.postgres("shop", self.shop.admin_url)],
             reality.of_workspace(self.workspace, recorded),
-            {BOT_PASSWORD, self.workspace.bot_token, self.workspace.app_token, *shown},
+            {BOT_PASSWORD, self.workspace.bot_token, self.workspace.app_token, *self.passwords},
             before=[self.before],
             scoped=lambda _, scope: reality.scoped(self.shop.admin_url, scope),
         )

@@ -1,13 +1,18 @@
-"""A bounded record of all that passed between the app and the workspace."""
+"""A bounded record of all that passed between the app and the workspace, without its secrets."""
 
 import collections
+import re
 import threading
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.demo.workspace import things
 
 MOST = 2000
+HIDDEN = "••••••"
+_WITH_PASSWORD = re.compile(r"postgres(?:ql)?://[^\s:/@'\"]+:([^\s/@'\"]+)@")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +34,7 @@ class Entry:
 
 
 class Wire:
-    """The latest entries, oldest first. Tokens are never among them."""
+    """The latest entries, oldest first. Neither tokens nor passwords are ever among them."""
 
     def __init__(self, now: Callable[[], float], most: int = MOST) -> None:
         self._now = now
@@ -57,7 +62,7 @@ class Wire:
                 ms=ms,
                 ok=error is None,
                 error=error,
-                body={key: value for key, value in (body or {}).items() if key != "token"},
+                body=without_secrets(body or {}),
             )
             self._entries.append(entry)
 
@@ -77,3 +82,38 @@ class Wire:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+
+
+def without_secrets(body: things.Json) -> things.Json:
+    """The same without its token, and without the password of any database URL, wherever it stands."""
+    told = {key: value for key, value in body.items() if key != "token"}
+    passwords = {
+        found
+        for text in _texts(told)
+        for quoted in _WITH_PASSWORD.findall(text)
+        for found in (quoted, urllib.parse.unquote(quoted))
+    }
+    masked: things.Json = _masked(told, sorted(passwords, key=len, reverse=True))
+    return masked if passwords else told
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    for each in part.values() if isinstance(part, dict) else part if _is_many(part) else ():
+        yield from _texts(each)
+
+
+def _masked(part: Any, passwords: Collection[str]) -> Any:
+    if isinstance(part, dict):
+        return {key: _masked(value, passwords) for key, value in part.items()}
+    if _is_many(part):
+        return [_masked(each, passwords) for each in part]
+    if isinstance(part, str):
+        for password in passwords:
+            part = part.replace(password, HIDDEN)
+    return part
+
+
+def _is_many(part: Any) -> bool:
+    return isinstance(part, (list, tuple))
