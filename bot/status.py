@@ -29,6 +29,7 @@ class Status:
 
     at: datetime
     heartbeat: datetime | None
+    replicas: int  # processes that gave a sign of life lately
     live: dict[str, int]  # grants by status
     overdue: tuple[Late, ...]  # should have ended and perhaps have not
     cleanup_pending: tuple[Late, ...]  # access has surely ended, something remains
@@ -62,6 +63,7 @@ def read(kept: store.Store, now: datetime) -> Status:
     return Status(
         at=now,
         heartbeat=datetime.fromisoformat(beat) if beat else None,
+        replicas=sum(each.silent_for <= SILENT_AFTER for each in kept.replicas()),
         live={s.value: sum(g.status is s for g in grants) for s in sorted(model.LIVE_GRANT)},
         overdue=tuple(_late(g, ending.due_since(g)) for g in grants if is_overdue(g, now)),
         cleanup_pending=tuple(
@@ -128,6 +130,7 @@ def _metrics(found: Status) -> Iterator[str]:
     states = {_labels(status=name): count for name, count in found.live.items()}
     yield from _gauge("jit_grants", "Grants that are live, by status.", states)
     for name, help_, value in (
+        ("jit_replicas", "Processes that gave a sign of life lately.", found.replicas),
         ("jit_overdue", "Access that should have ended and may exist.", len(found.overdue)),
         ("jit_cleanup_pending", "Access has ended, clean-up pending.", len(found.cleanup_pending)),
         ("jit_activating_long", "Grants long in coming.", len(found.activating_long)),

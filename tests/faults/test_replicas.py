@@ -199,6 +199,12 @@ def fleet(
     made.close()
 
 
+@pytest.mark.fault(
+    "F-45",
+    "several replicas find the same grants due",
+    how="two and four real processes, a burst",
+    expects="each ended once, one summary, threads in order",
+)
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_a_burst_is_ended_once_by_several_replicas(fleet: Fleet, replicas: int) -> None:
     fleet.start(*[""] * replicas)
@@ -219,6 +225,12 @@ def test_a_burst_is_ended_once_by_several_replicas(fleet: Fleet, replicas: int) 
     assert 0 <= lags[0] <= lags[-1] < TAKEN_OVER
 
 
+@pytest.mark.fault(
+    "F-45i",
+    "a replica dies while it ends grants",
+    how="SIGKILL of a real process",
+    expects="another ends them within 15 s; nothing is doubled",
+)
 def test_what_a_killed_replica_was_ending_is_taken_over(fleet: Fleet) -> None:
     fleet.start("access-closed:kill", "")
     ids = fleet.live(3)
@@ -234,6 +246,12 @@ def test_what_a_killed_replica_was_ending_is_taken_over(fleet: Fleet) -> None:
     fleet.settled(ids)
 
 
+@pytest.mark.fault(
+    "F-45c",
+    "a replica is paused while it ends a grant, and wakes",
+    how="SIGSTOP and SIGCONT of a real process",
+    expects="another ends it; the paused one is fenced off; the card is right",
+)
 def test_a_paused_replica_that_wakes_is_fenced_off(fleet: Fleet) -> None:
     fleet.start("access-closed:pause", "")
     fleet.signal(1, signal.SIGSTOP)
@@ -251,6 +269,12 @@ def test_a_paused_replica_that_wakes_is_fenced_off(fleet: Fleet) -> None:
     fleet.settled(ids)
 
 
+@pytest.mark.fault(
+    "F-45d",
+    "a replica is paused while it makes a role that is revoked meanwhile",
+    how="SIGSTOP and SIGCONT of a real process",
+    expects="the revocation is carried out by another, and no role remains",
+)
 def test_a_role_made_by_a_paused_replica_does_not_outlive_the_revocation(fleet: Fleet) -> None:
     fleet.start("role-created:pause", "")
     fleet.signal(1, signal.SIGSTOP)

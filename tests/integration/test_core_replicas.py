@@ -119,6 +119,12 @@ def pair(
     made.close()
 
 
+@pytest.mark.fault(
+    "F-45e",
+    "a role is made after another replica has ended its grant",
+    how="its claim runs out before CREATE ROLE",
+    expects="whoever made it removes it at once",
+)
 def test_a_role_made_after_the_grant_was_ended_elsewhere_is_removed_again(pair: Pair) -> None:
     grant_id = pair.approved()
     pair.slow.before["create"] = lambda: pair.ended_by_two(grant_id)
@@ -169,6 +175,12 @@ def test_an_end_that_is_done_twice_is_recorded_and_told_once(pair: Pair) -> None
     assert pair.channels[1].kinds(grant_id).count("summary") == 1
 
 
+@pytest.mark.fault(
+    "F-45f",
+    "a message is posted after another replica has posted it",
+    how="its claim runs out before the call",
+    expects="it is deleted again; the other one counts",
+)
 def test_a_message_posted_late_is_taken_back(pair: Pair) -> None:
     request_id = pair.one.access.submit(pair.world.draft(entitlement="read_orders")).request.id
 
@@ -205,6 +217,12 @@ def test_a_card_edited_late_is_drawn_again(pair: Pair) -> None:
     assert pair.stores[0].outbox_depth() == 0
 
 
+@pytest.mark.fault(
+    "F-45g",
+    "four replicas find the digest due",
+    how="at the same moment",
+    expects="it is said once",
+)
 def test_the_digest_is_said_by_one_of_four(
     record_url: str, world: World, bot: service.Service
 ) -> None:
@@ -233,6 +251,12 @@ def test_a_target_is_reconciled_by_one_of_four(record_url: str) -> None:
         each.close()
 
 
+@pytest.mark.fault(
+    "F-45h",
+    "a creation is held up before its COMMIT",
+    how="a pause longer than its deadline",
+    expects="the server refuses to commit; nothing was made",
+)
 def test_a_creation_that_was_held_up_is_never_committed(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
