@@ -10,15 +10,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from bot import ending, model, retry
+from bot import alarms, ending, model, notices, retry
 from tests.reality import Record, Role, Said, Target, Transcript
 
 FINAL = frozenset(model.GrantStatus) - model.LIVE_GRANT
 LIMIT = timedelta(seconds=60)  # from the deadline on: no access, or an alarm that repeats
 _SLACK = timedelta(seconds=5)  # between a sweep and the moment it looked at
+_OF_ENDS = {notices.Alarm.OVERDUE, notices.Alarm.UNCLEAN, notices.Alarm.STRANDED}
 _APPROVE, _DENY = model.Answer.APPROVE, model.Answer.DENY
 
 
@@ -144,9 +145,9 @@ def ended(seen: Evidence) -> Iterator[str]:
             yield f"access by {grant.role_name} is recorded as ended, and {_how(role)}"
         if grant.status in FINAL and role is not None:
             yield f"{grant.id} is {grant.status} and {grant.role_name} exists"
-        held = usable or (role is not None and role.prepared > 0)
+        held = usable or (role is not None and role.prepared > 0 and not _cleaning(seen, grant))
         over = seen.then.now > ending.due_since(grant) + LIMIT and grant.status in model.LIVE_GRANT
-        if held and over and grant.activated_at and not _alarmed(grant, seen.then.now):
+        if held and over and grant.activated_at and not _rings(grant, seen.then):
             yield f"{grant.role_name} should have ended {ending.due_since(grant)}, {_how(role)}, no alarm"
     for target in seen.targets:
         if target.ghosts:
@@ -160,9 +161,18 @@ def _how(role: Role | None) -> str:
     return f"it {can}, {role.sessions} sessions, {role.prepared} prepared"
 
 
-def _alarmed(grant: model.Grant, now: datetime) -> bool:
-    again = ending.REMIND_EVERY + LIMIT
-    return grant.alarmed_at is not None and now - grant.alarmed_at < again
+def _cleaning(seen: Evidence, grant: model.Grant) -> bool:
+    """Whether the door is shut and what was left behind is still within its own, longer limit."""
+    ended_at = grant.access_ended_at
+    return ended_at is not None and seen.then.now <= ended_at + ending.CLEANED_WITHIN + LIMIT
+
+
+def _rings(grant: model.Grant, record: Record) -> bool:
+    """Whether an alarm about its target is open, and repeated until somebody acknowledges it."""
+    again = alarms.REPEAT_EVERY + LIMIT
+    about = [each for each in record.ringing if each.condition.target == grant.target]
+    said = [each for each in about if each.acknowledged_at or record.now - each.said_at < again]
+    return any(each.condition.kind in _OF_ENDS for each in said)
 
 
 def matched(seen: Evidence) -> Iterator[str]:

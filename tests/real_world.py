@@ -6,7 +6,7 @@ ever stopped by VALID UNTIL: whatever ends, was ended by the service.
 """
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,7 +102,8 @@ class RealWorld:
         self.channel = Channel()
         self.link = Link(shop.engine(self.clock.now, deadline=5.0), self.clock.now)
         self.passwords: set[str] = set()
-        self.store = store.open_store(self.url, self.clock)
+        self._stands_for: dict[str, frozenset[str]] = {}
+        self.store = store.open_store(self.url, self.clock, patience=0.3)
         self.bot = self._service()
         self.before = self.target()
 
@@ -120,7 +121,7 @@ class RealWorld:
         """All of the bot's memory is gone: only the record, the target and Slack remain."""
         assert self.bot.stop(5), "a worker did not stop"
         self.store.close()
-        self.store = store.open_store(self.url, self.clock)
+        self.store = store.open_store(self.url, self.clock, patience=0.3)
         self.bot = self._service()
 
     def ask(self, minutes: int = 30, entitlement: str = "read_customer_data", **more: Any) -> str:
@@ -164,16 +165,14 @@ class RealWorld:
         return request_id
 
     def sweep(self) -> None:
-        """What the running bot does once a second, here and now and in its order."""
+        """What the running bot does once a second, here and now: one step for each grant."""
         grants, now = self.bot.grants, self.clock.now()
-        grants.begin_due()
+        for grant in grants.begin_due():
+            grants.shut(grant.id)
         for grant in self.store.revoking(now):
             (grants.close if grant.access_ended_at is None else grants.clean)(grant.id)
         for grant in self.store.activating(now):
             grants.activate(grant.id)
-        for grant in self.store.revoking(now):
-            if grant.access_ended_at is not None:
-                grants.clean(grant.id)
         for grant in grants.deadlines.behind():
             grants.deadlines.move(grant.id)
         self.bot.access.lapse()
@@ -194,8 +193,14 @@ class RealWorld:
             {BOT_PASSWORD, *self.passwords},
             before=[self.before],
             witness=witness,
-            scoped=lambda _, scope: reality.scoped(self.shop.admin_url, scope),
+            scoped=lambda _, scope: self._scoped(scope),
         )
+
+    def _scoped(self, scope: Mapping[str, Any]) -> frozenset[str]:
+        known = str(scope)
+        if known not in self._stands_for:
+            self._stands_for[known] = reality.scoped(self.shop.admin_url, scope)
+        return self._stands_for[known]
 
     def close(self) -> None:
         """Stop."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import sqlalchemy as sa
 
-from bot import model, outbox, store
+from bot import alarms, model, outbox, store
 from bot.demo.workspace import acts
 from bot.store import tables
 from db_grants import memory
@@ -29,6 +29,7 @@ class Record:
     events: tuple[model.AuditEvent, ...]
     chain: store.Verification
     waiting: int  # lines still to be said
+    ringing: tuple[alarms.Open, ...]  # alarms that are not over
     dump: str  # every value of every table
 
     @property
@@ -92,6 +93,7 @@ def record(kept: store.Store, now: datetime) -> Record:
         events=tuple(kept.all_events()),
         chain=kept.verify_chain(),
         waiting=kept.outbox_depth(),
+        ringing=alarms.everything(kept),
         dump=_dump(kept),
     )
 

@@ -20,8 +20,9 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 from psycopg import sql
 
-from bot import errors, faults, model, outbox
+from bot import errors, faults, model, notices, outbox, store
 from db_grants import naming, spec
+from tests.faults import records
 from tests.fixtures_core import ANA, BO, CLEO, person
 from tests.fixtures_postgres import Shop, drop_shop, make_shop
 from tests.integration.test_core_crashes import ENDING, GRANTING, POSTING
@@ -31,8 +32,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 LONG = os.environ.get("JIT_STATEFUL") == "long"
 PROFILE = hypothesis.settings(
-    max_examples=int(os.environ.get("JIT_STATEFUL_EXAMPLES", "300" if LONG else "22")),
-    stateful_step_count=40 if LONG else 25,
+    max_examples=int(os.environ.get("JIT_STATEFUL_EXAMPLES", "300" if LONG else "14")),
+    stateful_step_count=40 if LONG else 20,
     derandomize=not LONG,
     database=None,
     deadline=None,
@@ -95,9 +96,30 @@ class Histories(stateful.RuleBasedStateMachine):
         self.deliveries[request_id] = (key, *again)
         return request_id
 
+    @stateful.initialize(target=asked)
+    def somebody_holds_access(self) -> str:
+        request_id = self.world.live()
+        self.deliveries[request_id] = ("", 30, "read_customer_data")
+        self.open_session(0)
+        return request_id
+
+    @stateful.rule(target=asked, asks=st.integers(1, 3))
+    def more_are_granted(self, asks: int) -> Any:
+        """Asked and approved without a hitch, as far as people are concerned."""
+        made = []
+        for _ in range(asks):
+            with suppress(*REFUSALS):
+                made.append(self.world.ask())
+                self.deliveries[made[-1]] = ("", 30, "read_customer_data")
+                self.world.review(made[-1], BO)
+        self.world.sweep()
+        return stateful.multiple(*made)
+
     @stateful.rule(request_id=asked)
     def delivered_again(self, request_id: str) -> None:
         key, minutes, entitlement = self.deliveries[request_id]
+        if not key:
+            return
         assert self.world.ask(minutes, entitlement, dedupe_key=key) == request_id
 
     @stateful.rule(request_id=asked, who=WHO, dies=st.booleans())
@@ -146,6 +168,21 @@ class Histories(stateful.RuleBasedStateMachine):
         self.world.clock.advance(timedelta(seconds=seconds))
         self.world.sweep()
 
+    @stateful.rule(seconds=st.sampled_from([31, 1801]), trouble=st.sampled_from(["locked", "full"]))
+    def tick_without_a_record(self, seconds: float, trouble: str) -> None:
+        """What is due ends although nothing can be written; the record follows."""
+        world = self.world
+        broken = records.locked(world.path) if trouble == "locked" else records.full(world.store)
+        with broken:
+            world.clock.advance(timedelta(seconds=seconds))
+            with suppress(errors.Busy, errors.StoreError):
+                world.sweep()
+            now = world.clock.now()
+            due = {g.role_name for g in world.store.due(now) if not world.link.down}
+            held = [r for r in world.target().managed if r.name in due and r.can_login]
+            assert held == []
+        world.sweep()
+
     @stateful.rule(name=st.sampled_from([*GRANTING[2:], *ENDING, POSTING]), later=st.booleans())
     def crash(self, name: str, later: bool) -> None:
         with stopped_at(name):
@@ -182,8 +219,12 @@ class Histories(stateful.RuleBasedStateMachine):
 
     # -- holders --------------------------------------------------------------------------------
 
-    @stateful.rule(request_id=asked)
-    def open_session(self, request_id: str) -> None:
+    @stateful.rule(number=st.integers(0, 9))
+    def open_session(self, number: int) -> None:
+        active = self.world.store.grants(status={model.GrantStatus.ACTIVE})
+        if not active:
+            return
+        request_id = active[number % len(active)].id
         try:
             given = self.world.reveal(request_id)
         except (*REFUSALS, errors.NotFound, errors.Busy):
@@ -275,6 +316,90 @@ def histories_shop(postgres_server: Any) -> Iterator[Shop]:
     made = make_shop(postgres_server, f"histories_{secrets.token_hex(4)}")
     yield made
     drop_shop(made)
+
+
+def closes_nothing(world: RealWorld) -> None:
+    """Ends are recorded, and the target is never told."""
+    world.link.close = lambda role: spec.Closed(  # type: ignore[method-assign]
+        at=world.clock.now(), sessions_cut=()
+    )
+
+
+def forgets_the_role(world: RealWorld) -> None:
+    """Removal is reported, and the role stays."""
+    world.link.remove = lambda role: spec.Removed(  # type: ignore[attr-defined]
+        at=world.clock.now(), quarantined=(), residue=()
+    )
+
+
+def grants_too_much(world: RealWorld) -> None:
+    """The role may read one more column than was decided."""
+    create = world.link.create
+
+    def more(wanted: spec.GrantSpec) -> spec.ManagedRole:
+        role: spec.ManagedRole = create(wanted)
+        with world.shop.connect() as admin:
+            statement = sql.SQL("GRANT SELECT (ssn) ON app.customers TO {}")
+            admin.execute(statement.format(sql.Identifier(role.name)))
+        return role
+
+    world.link.create = more  # type: ignore[attr-defined]
+
+
+def never_lapses(world: RealWorld) -> None:
+    """What is due is not looked for."""
+    world.bot.grants.begin_due = tuple  # type: ignore[method-assign]
+
+
+def says_it_first(world: RealWorld) -> None:
+    """Slack is told that access is live before it is."""
+    submit = world.bot.access.submit
+
+    def eager(draft: model.Draft) -> model.Story:
+        story = submit(draft)
+        with world.store.begin(store.SYSTEM) as tx:
+            notices.line(tx, story.request.id, notices.Line.LIVE, world.clock.now(), role="x")
+        return story
+
+    world.bot.access.submit = eager  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "flaw", [closes_nothing, forgets_the_role, grants_too_much, never_lapses, says_it_first]
+)
+def test_a_flaw_built_in_on_purpose_is_found(
+    histories_shop: Shop, flaw: Callable[[RealWorld], None]
+) -> None:
+    """The histories are hard enough, and the invariants sharp enough."""
+
+    class Flawed(Histories):
+        def __init__(self) -> None:
+            super().__init__()
+            flaw(self.world)
+            restart = self.world.restart
+
+            def restarted() -> None:
+                restart()
+                flaw(self.world)
+
+            self.world.restart = restarted  # type: ignore[method-assign]
+
+        def teardown(self) -> None:
+            for _, session in self.sessions:
+                session.close()
+            with self.shop.connect() as admin:
+                for role in self.world.target().managed:
+                    name = sql.Identifier(role.name)
+                    admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
+            self.world.close()
+            self.folder.cleanup()
+
+    Flawed.shop = histories_shop
+    few = hypothesis.settings(
+        PROFILE, max_examples=30, stateful_step_count=20, phases=[hypothesis.Phase.generate]
+    )
+    with pytest.raises(AssertionError, match="violations"):
+        stateful.run_state_machine_as_test(Flawed, settings=few)
 
 
 @pytest.mark.fault(
