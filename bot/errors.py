@@ -1,7 +1,7 @@
 """What can go wrong, as one tree. Errors know nothing of Slack or HTTP; the edges map them to words.
 
-A leaf's docstring is its default message. Messages are written for the person who will read them:
-they say what is wrong and what to do next, and never contain a secret.
+The first paragraph of a leaf's docstring is its default message. Messages are written for the
+person who will read them: they say what is wrong and what to do next, and never contain a secret.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ class JitError(Exception):
     """Something went wrong."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        told, _, _ = (type(self).__doc__ or "").strip().partition("\n\n")
+        super().__init__(message or " ".join(told.split()))
 
 
 class OperatorError(JitError):
@@ -58,7 +59,9 @@ class TooLate(UserError):
 
 
 class IdentityUnknown(UserError):
-    """Could not confirm your account with Slack just now, so nothing was decided. Press again soon."""
+    """Could not confirm your account with Slack just now, so nothing was decided.
+    Press again in a moment.
+    """
 
 
 class Busy(UserError):

@@ -104,6 +104,12 @@ def _mailbox(email: str | None) -> str | None:
     return f"{local.partition('+')[0]}@{domain}" if at else None
 
 
+def first_name(name: str) -> str:
+    """What colleagues say: the first name, where the first word is one."""
+    first = name.split(maxsplit=1)[0] if name.split() else name
+    return name if first.endswith(".") or len(first) == 1 else first
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """An account as Slack describes it at one moment."""

@@ -8,16 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot import catalog as catalogs
-from bot import model
+from bot import errors, model
 from bot.catalog import duration, reference, ticket
 from bot.model import Facts as Facts  # noqa: PLC0414  policy.Facts is how callers know it
 
 LONGEST_JUSTIFICATION = 1000  # characters
 _NAMED_AT_MOST = 5
-UNCONFIRMED = (
-    "Could not confirm your account with Slack just now, so nothing was decided. "
-    "Press again in a moment."
-)
+UNCONFIRMED = str(errors.IdentityUnknown())
 
 
 def evaluate(

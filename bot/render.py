@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 import jinja2.sandbox
 
+from bot import model
+
 
 class Mrkdwn(str):
     """Text that is safe to hand to Slack as mrkdwn: made here, never by casting somebody's words."""
@@ -79,8 +81,7 @@ def name(text: str) -> Mrkdwn:
 
 def short(text: str) -> str:
     """What colleagues say: the first name, where the first word is one."""
-    first = text.split(maxsplit=1)[0] if text.split() else text
-    return text if first.endswith(".") or len(first) == 1 else first
+    return model.first_name(text)
 
 
 def duration(length: timedelta) -> str:

@@ -28,11 +28,12 @@ def told(story: model.Story, now: datetime) -> str:
     """One sentence on how a settled request was settled."""
     request = story.request
     ago = since(request.decided_at or now, now)
-    who = request.decided_by_name or f"Rule {request.rule}"
+    by = request.decided_by_name
+    who = model.first_name(by) if by else f"Rule {request.rule}"
     sentences = {
         model.RequestStatus.APPROVED: f"{who} approved this {ago}.",
         model.RequestStatus.DENIED: f"{who} denied this {ago}.",
-        model.RequestStatus.CANCELLED: f"{request.requester_name} withdrew this {ago}.",
+        model.RequestStatus.CANCELLED: f"{model.first_name(request.requester_name)} withdrew this {ago}.",
         model.RequestStatus.EXPIRED: f"Nobody decided in time; this lapsed {ago}.",
         model.RequestStatus.SUPERSEDED: superseded(request.comment or ""),
         model.RequestStatus.PENDING: "This is waiting for a decision.",
@@ -67,4 +68,5 @@ def since(moment: datetime, now: datetime) -> str:
 def _ender(grant: model.Grant) -> str:
     if grant.cause is model.EndCause.DEADLINE:
         return "Its time was over"
-    return f"{grant.ended_by_name or grant.ended_by or 'The bot'} ended this"
+    by = grant.ended_by_name or (grant.ended_by or "").removeprefix("operator:")
+    return f"{model.first_name(by) if by else 'The bot'} ended this"

@@ -10,7 +10,7 @@ import slack_sdk.errors
 import slack_sdk.webhook
 import structlog
 
-from bot import errors, policy, render
+from bot import errors, render
 from bot.slack import blocks, modals
 from bot.slack import client as clients
 from bot.slack.origin import Origin
@@ -30,8 +30,6 @@ def reference() -> str:
 
 def words_for(error: Exception, doing: str) -> str:
     """What to tell a person. A bug is logged with its traceback under the reference they see."""
-    if isinstance(error, errors.IdentityUnknown):
-        return policy.UNCONFIRMED
     if isinstance(error, errors.UserError):
         return str(error)
     if isinstance(error, errors.Conflict):

@@ -59,7 +59,7 @@ def test_two_approvers_at_once_make_one_decision(
         )
     )
     assert (len(won), len(lost)) == (1, 1)
-    winner = check_one_outcome(world, request_id).request.decided_by_name
+    winner = model.first_name(check_one_outcome(world, request_id).request.decided_by_name or "")
     assert str(lost[0]) == f"{winner} approved this just now."
 
 
@@ -90,7 +90,9 @@ def test_an_approval_racing_a_denial(world: World, bot: service.Service, attempt
     assert (len(won), len(lost)) == (1, 1)
     request = check_one_outcome(world, request_id).request
     word = "approved" if request.status is model.RequestStatus.APPROVED else "denied"
-    assert str(lost[0]) == f"{request.decided_by_name} {word} this just now."
+    assert (
+        str(lost[0]) == f"{model.first_name(request.decided_by_name or '')} {word} this just now."
+    )
 
 
 @pytest.mark.parametrize("attempt", range(5))

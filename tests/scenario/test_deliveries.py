@@ -32,7 +32,7 @@ def test_two_approvers_in_the_same_instant_make_one_grant_and_the_loser_is_told_
     acme.wait_card("Active until")
     winner = acme.store.requests()[0].decided_by
     loser, name = (CLEO, "Bo") if winner == BO else (BO, "Cleo")
-    acme.whispered(loser, name, "approved this", channel=ACCESS)
+    acme.whispered(loser, f"{name} approved this ", channel=ACCESS)
     assert len(acme.store.grants()) == 1
 
 

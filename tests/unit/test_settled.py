@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot import errors, model, service, settled
+from bot import errors, model, policy, service, settled
 from tests.fixtures_core import ANA, BO, NOON, World
 
 
@@ -38,10 +38,10 @@ def test_each_way_to_be_settled_has_its_sentence(world: World, bot: service.Serv
 def test_a_grant_that_is_over_says_who_ended_it(world: World, bot: service.Service) -> None:
     request_id = world.live(bot)
     bot.grants.revoke(request_id, BO.id)
-    with pytest.raises(errors.TooLate, match="Bo Chen ended this just now; it is being ended"):
+    with pytest.raises(errors.TooLate, match="Bo ended this just now; it is being ended"):
         bot.grants.give_back(request_id, ANA.id)
     bot.grants.end(request_id)
-    with pytest.raises(errors.TooLate, match=r"^Bo Chen ended this just now\.$"):
+    with pytest.raises(errors.TooLate, match=r"^Bo ended this just now\.$"):
         bot.grants.give_back(request_id, ANA.id)
 
 
@@ -53,3 +53,25 @@ def test_a_grant_that_never_was_says_so(world: World, bot: service.Service) -> N
     assert over.status is model.GrantStatus.ACTIVATION_FAILED
     with pytest.raises(errors.TooLate, match="Nothing was granted"):
         bot.grants.give_back(request_id, ANA.id)
+
+
+def test_who_withdrew_or_ended_is_named_as_colleagues_do(
+    world: World, bot: service.Service
+) -> None:
+    withdrawn = world.ask(bot, entitlement="read_pages")
+    bot.access.cancel(withdrawn, ANA.id)
+    with pytest.raises(errors.TooLate, match=r"^Ana withdrew this just now\.$"):
+        world.approve(bot, withdrawn)
+    live = world.live(bot)
+    bot.grants.revoke_as_operator(live, "ops")
+    bot.grants.end(live)
+    with pytest.raises(errors.TooLate, match=r"^ops ended this just now\.$"):
+        bot.grants.give_back(live, ANA.id)
+
+
+def test_an_account_that_slack_did_not_confirm_is_told_so_in_the_same_words_everywhere() -> None:
+    said = (
+        "Could not confirm your account with Slack just now, so nothing was decided. "
+        "Press again in a moment."
+    )
+    assert str(errors.IdentityUnknown()) == policy.UNCONFIRMED == said
