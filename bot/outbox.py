@@ -140,10 +140,16 @@ class Outbox:
 
     def _carry(self, row: store.OutboxRow) -> None:
         try:
-            self._deliver(row)
+            if self._deliver(row):
+                self._forget(row)
         finally:
             self._put_down([row])
             self._bell.set()  # the next of its lane may go
+
+    def _forget(self, row: store.OutboxRow) -> None:
+        """It is settled, and its claim ended with that: there is nothing left to release."""
+        with self._lock:
+            self._hand.pop(row.id, None)
 
     def _claimed(self, most: int) -> list[store.OutboxRow]:
         """Rows for us to say now. Those bound for where we must wait are put off."""

@@ -29,6 +29,8 @@ LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # what a dead replica had claimed is
 HEARTBEAT_EVERY = timedelta(seconds=10)
 HEARTBEAT = status.HEARTBEAT
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
+_ROOM = 2.0  # times as long as a look takes, the next one waits
+_MOST_ROOM = 0.25  # seconds; at rest a look takes milliseconds
 _MOST = 5000  # grants handed out in one sweep
 
 
@@ -118,10 +120,18 @@ class Scheduler:
                 return
             if not rung:
                 self._repair_bell()
+            began = time.monotonic()
             try:
                 self._ring(forced=not rung)
             except Exception:  # noqa: BLE001 - the top of a thread: it must outlive a locked store
                 _log.exception("sweep_failed")
+            self._leave_room(time.monotonic() - began)
+
+    def _leave_room(self, took: float) -> None:
+        """A thousand ends commit, and so ring, several thousand times: looking must not keep the
+        workers from their work. What is rung for meanwhile is seen in one look.
+        """
+        self._closing.wait(min(took * _ROOM, _MOST_ROOM))
 
     def _ring(self, *, forced: bool) -> None:
         if forced or self._worth_a_look():

@@ -54,6 +54,12 @@ def renew(connection: sa.Connection, grant_id: str, fence: int, lease: timedelta
     return changed.rowcount == 1
 
 
+def held(connection: sa.Connection, grant_id: str, fence: int) -> bool:
+    """Whether it is claimed under that fence."""
+    mine = (_GRANT.c.id == grant_id, _GRANT.c.fence == fence, _GRANT.c.claimed_by.is_not(None))
+    return connection.execute(sa.select(_GRANT.c.id).where(*mine)).first() is not None
+
+
 def let_go(connection: sa.Connection, grant_id: str, fence: int) -> None:
     """Whoever wants it may have it. Nothing happens when it is no longer ours."""
     held = (_GRANT.c.id == grant_id, _GRANT.c.fence == fence, _GRANT.c.claimed_by.is_not(None))

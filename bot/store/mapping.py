@@ -1,6 +1,7 @@
 """Rows to values of the model and back; and values to JSON that is the same every time."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -25,8 +26,14 @@ def values_of(value: Any) -> dict[str, Any]:
 
 def value_from(cls: type[Value], row: sa.Row[Any], table: sa.Table) -> Value:
     """The value a row of `table` was made from; columns that the value does not have are left out."""
-    fields = fields_of(cls)
-    return cls(**{c.key: row._mapping[c] for c in table.c if c.key in fields})  # noqa: SLF001 - a Row's public face
+    return cls(**{name: row._mapping[c] for name, c in _shared(cls, table)})  # noqa: SLF001 - a Row's public face
+
+
+@functools.cache
+def _shared(cls: type, table: sa.Table) -> tuple[tuple[str, sa.Column[Any]], ...]:
+    """The columns that the value has. Worked out once: a sweep reads thousands of rows."""
+    fields = frozenset(fields_of(cls))
+    return tuple((c.key, c) for c in table.c if c.key in fields)
 
 
 def plain(value: object) -> Any:

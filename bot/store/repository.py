@@ -93,7 +93,10 @@ class Store(Reads):
             return claims.renew(connection, grant_id, fence, lease)
 
     def release_grant(self, grant_id: str, fence: int) -> None:
-        """Let it go, if it is still ours."""
+        """Let it go, if it is still ours. Mostly the last note let it go: then nobody has to wait."""
+        with self._reading() as connection:
+            if not claims.held(connection, grant_id, fence):
+                return
         with self._database.write() as connection:
             claims.let_go(connection, grant_id, fence)
 
