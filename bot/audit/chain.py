@@ -28,10 +28,16 @@ def verify(store: stores.Store, *, witness: tuple[int, str] | None = None) -> st
     return replace(found, bad_seq=min(seq, found.count + 1), problem=problem)
 
 
-def export_jsonl(store: stores.Store) -> Iterator[str]:
-    """Every event as one line `{"event":…,"hash":"…"}`, without line ends.
+def holds(store: stores.Store, head: str) -> bool:
+    """Whether an event's hash begins so: whether a head that was noted elsewhere is still in it."""
+    return any(event.hash.startswith(head.casefold()) for event in store.all_events())
+
+
+def export_jsonl(store: stores.Store, *, after: int = 0) -> Iterator[str]:
+    """Every event behind that number as one line `{"event":…,"hash":"…"}`, without line ends.
 
     What stands under "event" is the very text that was hashed, byte for byte.
     """
     for event in store.all_events():
-        yield f'{{"event":{event.body},"hash":"{event.hash}"}}'
+        if event.seq > after:
+            yield f'{{"event":{event.body},"hash":"{event.hash}"}}'

@@ -1,11 +1,11 @@
 """`jit audit`: prove the record, or take it elsewhere."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from bot import errors
+from bot.audit import chain
 from bot.cli import desk
 
 app = typer.Typer(no_args_is_help=True, help="Prove or export the audit record.")
@@ -25,8 +25,8 @@ def verify(
     if head is not None and len(head) < _SHORTEST_HEAD:
         raise errors.OperatorError(f"--head needs at least {_SHORTEST_HEAD} digits of the hash.")
     with desk.desk(ctx).store() as store:
-        found = store.verify_chain()
-        known = head is None or any(e.hash.startswith(head.lower()) for e in store.all_events())
+        found = chain.verify(store)
+        known = head is None or chain.holds(store, head)
     if as_json:
         desk.answer(
             {
@@ -55,10 +55,7 @@ def export(
     *,
     after: Annotated[int, typer.Option(help="Only events after this sequence number.")] = 0,
 ) -> None:
-    """Print every audit event as one line of JSON, first event first."""
+    """Print every audit event as one line of JSON, {"event": …, "hash": …}, first event first."""
     with desk.desk(ctx).store() as store:
-        for event in store.all_events():
-            if event.seq > after:
-                print(
-                    json.dumps({**json.loads(event.body), "hash": event.hash, "body": event.body})
-                )
+        for line in chain.export_jsonl(store, after=after):
+            print(line)

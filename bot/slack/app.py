@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import slack_bolt
 import slack_bolt.authorization
+import slack_bolt.logger.messages
 import slack_sdk
 
 from bot import access, grants, store, work
@@ -114,6 +115,8 @@ def bolt_app(client: slack_sdk.WebClient) -> slack_bolt.App:
             enterprise_id=enterprise_id, team_id=team_id, bot_token=token
         )
 
+    logger = logging.getLogger("slack_bolt")
+    logger.addFilter(_worth_logging)
     bolt = slack_bolt.App(
         name="jit",
         client=bare,
@@ -122,10 +125,18 @@ def bolt_app(client: slack_sdk.WebClient) -> slack_bolt.App:
         request_verification_enabled=False,  # there is no HTTP door: the socket is the only way in
         process_before_response=True,
         listener_executor=socket.executor(),
-        logger=logging.getLogger("slack_bolt"),
+        logger=logger,
     )
     bolt.error(_unexpected)
     return bolt
+
+
+_TOKEN_SKIPPED = slack_bolt.logger.messages.warning_client_prioritized_and_token_skipped()
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    """Bolt reads SLACK_BOT_TOKEN by itself and then warns that it goes by our client: it should."""
+    return record.getMessage() != _TOKEN_SKIPPED
 
 
 def _unexpected(

@@ -1,6 +1,7 @@
 """The Web API client: where it talks to, how long it waits, and what its errors mean."""
 
 import http.client
+import logging
 import os
 import urllib.parse
 from dataclasses import dataclass
@@ -44,17 +45,30 @@ class Workspace:
     enterprise_id: str | None = None
 
 
-def web_client(token: str | None, api_url: str = "") -> slack_sdk.WebClient:
+def web_client(token: str | None, api_url: str = "", *, quiet: bool = False) -> slack_sdk.WebClient:
     """A client that never retries by itself: the outbox does, and a click is simply pressed again.
 
     `api_url` is Slack's own when empty. A server on this machine is reached without any proxy.
+    `quiet`: the library logs nothing of its own, for a caller that tells everything itself.
     """
     base = api_url.rstrip("/") + "/" if api_url else slack_sdk.WebClient.BASE_URL
-    client = slack_sdk.WebClient(token=token, base_url=base, timeout=TIMEOUT, retry_handlers=[])
+    client = slack_sdk.WebClient(
+        token=token,
+        base_url=base,
+        timeout=TIMEOUT,
+        retry_handlers=[],
+        logger=_silent() if quiet else None,
+    )
     if is_local(base):
         _bypass_proxies()
         client.proxy = None
     return client
+
+
+def _silent() -> logging.Logger:
+    logger = logging.getLogger(f"{__name__}.silent")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
 
 
 def is_local(url: str) -> bool:
@@ -101,6 +115,12 @@ NETWORK = (
 """What a call raises when there was no answer to read; a SlackApiError among them had one."""
 
 
+def reason(error: Exception) -> str:
+    """Why there was no answer: `Connection refused`."""
+    why = getattr(error, "reason", error)
+    return str(getattr(why, "strerror", None) or why or type(error).__name__)
+
+
 def identify(client: slack_sdk.WebClient) -> Workspace:
     """Who we are. Raises SettingsError when the token is refused, Unreachable without an answer."""
     try:
@@ -108,7 +128,7 @@ def identify(client: slack_sdk.WebClient) -> Workspace:
     except slack_sdk.errors.SlackApiError as error:
         raise refused("SLACK_BOT_TOKEN", "a Bot User OAuth Token (xoxb-…)", error) from error
     except NETWORK as error:
-        raise Unreachable from error
+        raise Unreachable(f"Slack does not answer ({reason(error)}).") from error
     return Workspace(
         team_id=found["team_id"],
         bot_user_id=found.get("user_id") or "",

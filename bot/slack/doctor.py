@@ -17,7 +17,9 @@ class Doctor:
     """Slack, looked at once with the tokens of these settings. Posts nothing."""
 
     def __init__(self, chosen: settings.Settings) -> None:
-        self._client = clients.web_client(chosen.slack_bot_token.reveal(), chosen.slack_api_url)
+        self._client = clients.web_client(
+            chosen.slack_bot_token.reveal(), chosen.slack_api_url, quiet=True
+        )
         self._app_token = chosen.slack_app_token.reveal()
         self._directory = identity.Directory(self._client)
 

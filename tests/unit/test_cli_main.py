@@ -90,3 +90,25 @@ def test_every_command_and_exit_code_is_documented():
     assert [name for name in commands if f"`jit {name}" not in page] == []
     for code in (cli.OK, cli.FINDINGS, cli.OPERATOR, cli.NOT_FOUND, cli.BUG):
         assert f"| {code} |" in page
+
+
+def test_whatever_is_logged_stays_out_of_the_answer():
+    command = """if True:
+        import logging, structlog
+        from bot import cli
+
+        def run(arguments):
+            structlog.get_logger().error("ours")
+            logging.getLogger("a.library").error("theirs")
+            print("{}")
+            return 0
+
+        cli.run = run
+        cli.main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "{}\n"
+    assert "ours" in done.stderr
+    assert "theirs" in done.stderr

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot import cli, model
+from bot.audit import chain
 from tests.fixtures_core import ANA, wait_for
 
 
@@ -187,10 +188,12 @@ def test_a_head_that_is_not_in_the_chain_is_a_finding(jit, world, bot):
 
 def test_every_event_is_exported(jit, world, bot):
     world.live(bot)
-    lines = [json.loads(line) for line in jit("audit", "export")[1].splitlines()]
-    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    assert {"at", "type", "actor", "hash", "prev", "body"} <= set(lines[0])
-    assert len(jit("audit", "export", "--after", "2")[1].splitlines()) == len(lines) - 2
+    exported = jit("audit", "export")[1].splitlines()
+    assert exported == list(chain.export_jsonl(world.store))
+    lines = [json.loads(line) for line in exported]
+    assert [line["event"]["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert {"at", "type", "actor", "prev", "data"} <= set(lines[0]["event"])
+    assert jit("audit", "export", "--after", "2")[1].splitlines() == exported[2:]
 
 
 def test_a_record_that_is_not_there_is_not_made(jit, tmp_path, monkeypatch):
