@@ -28,6 +28,10 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
 
     deadline = float("inf")  # of time.monotonic()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known: set[str] = set()  # queries prepared here
+
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
         return super().wait(self._bounded(gen), *args, **kwargs)
@@ -63,12 +67,19 @@ class Link:
         """Run statements that commit, in one round trip. A lost connection is OutcomeUnknown."""
         return self._run(statements, committing=True)
 
-    def probe(self, query: sql.SQL, values: dict[str, Any]) -> Rows:
-        """Run one query that commits nothing, prepared on this connection; its rows."""
-        try:
-            return self._connection.execute(query, values, prepare=True).fetchall()
-        except psycopg.Error as error:
-            raise failures.translated(error, committing=False) from None
+    def probe(self, name: str, query: sql.SQL, oid: int) -> Rows:
+        """Run one query about an OID (its `$1`), prepared under `name` on this connection.
+
+        Prepared in SQL: the driver's own cache is thrown away by every ALTER and DROP.
+        """
+        known = self._connection.known
+        run = sql.SQL("EXECUTE {}({})").format(sql.Identifier(name), sql.Literal(oid))
+        if name in known:
+            return self.ask(run)[-1]
+        made = sql.SQL("PREPARE {} (oid) AS {}").format(sql.Identifier(name), query)
+        rows = self.ask(made, run)[-1]
+        known.add(name)
+        return rows
 
     def roll_back(self) -> None:
         """Leave the transaction one of whose statements failed; none open is well."""
@@ -143,7 +154,9 @@ class Links:
     def _open(self, database: str | None) -> _Connection:
         given = self._parameters | ({"dbname": database} if database else {})
         try:
-            return _Connection.connect(**given, autocommit=True, row_factory=rows.dict_row)
+            return _Connection.connect(
+                **given, autocommit=True, prepare_threshold=None, row_factory=rows.dict_row
+            )
         except psycopg.Error as error:
             raise failures.translated(error, committing=False) from None
 

@@ -14,15 +14,15 @@ from db_grants.postgres import links, queries
 _EXACT = {
     "acl": (
         "{column} IS NOT NULL AND EXISTS (SELECT FROM aclexplode({column}) AS held"
-        " WHERE %(oid)s IN (held.grantee, held.grantor))"
+        " WHERE $1 IN (held.grantee, held.grantor))"
     ),
-    "list": "%(oid)s = ANY ({column})",
-    "one": "{column} = %(oid)s",
+    "list": "$1 = ANY ({column})",
+    "one": "{column} = $1",
 }
 # A role that is gone stands in an ACL's text by its number (putid in utils/adt/acl.c), and looking
 # for that is twenty times as quick as taking long ACLs apart. It may find too much, never too little:
 # a role that still stands by its name is found in pg_roles.
-_QUICK = _EXACT | {"acl": "position(%(oid)s::text IN {column}::text) > 0"}
+_QUICK = _EXACT | {"acl": "position($1::text IN {column}::text) > 0"}
 
 
 class Search:
@@ -40,9 +40,9 @@ class Search:
 
     def of_role(self, link: links.Link, oid: int) -> tuple[str, ...]:
         """What of the cluster and of this link's database still mentions the role, for people."""
-        if not link.probe(self._quick, {"oid": oid}):
+        if not link.probe("residue_quick", self._quick, oid):
             return ()
-        rows = link.probe(self._exact, {"oid": oid})
+        rows = link.probe("residue_exact", self._exact, oid)
         return tuple(sorted(f"{row['n']} in {row['what']}" for row in rows))
 
 
