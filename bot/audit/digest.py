@@ -28,8 +28,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """The facts of [since, until). Counts are of that time; what is active, waiting, overdue or
-    still to be cleaned up is of now.
+    """The facts of [since, until). Counts are of that time; what is active, waiting, being granted,
+    ending, overdue or still to be cleaned up is of now.
     """
 
     since: datetime
@@ -37,6 +37,9 @@ class Digest:
     zone: str  # IANA name, in which the two are told
     active: tuple[Item, ...]  # soonest to end first
     waiting: tuple[Item, ...]  # for a decision, longest first
+    granting: tuple[Item, ...]  # decided, not made yet; longest first
+    unsure: tuple[Item, ...]  # could not be granted, perhaps left something behind; longest first
+    ending: int  # in time, not seen to have ended yet
     overdue: tuple[Item, ...]  # should have ended by now and perhaps has not, longest first
     pending: tuple[Item, ...]  # access has surely ended, something remains, longest first
     granted: int
@@ -45,6 +48,7 @@ class Digest:
     denied: int
     lapsed: int
     cancelled: int
+    superseded: int
     failed: int  # decided, but nothing could be granted
     ended: int
     late: tuple[Item, ...]  # ended, or still to end, more than LATE_AFTER behind; slowest first
@@ -68,7 +72,7 @@ def of_period(
 ) -> Digest | None:
     """The digest of [since, until).
 
-    None when nothing happened in it and nothing is active, waiting, overdue or to be cleaned up now.
+    None when nothing happened in it and nothing is under way or to be put right now.
     """
     found = store.between(since, until)
     events, head = store.chain_head()
@@ -78,14 +82,19 @@ def of_period(
     outcomes = Counter(each.status for each in decided)
     overdue = _longest((each, _overdue(each, now)) for each in found)
     late = _longest((each, _lateness(each)) for each in ended)
-    behind = [item for item in (*late, *overdue) if _took(item) > late_after]
+    too_long = tuple(item for item in overdue if _took(item) > late_after)
+    slow = {item.request_id for item in too_long}
+    behind = [*(item for item in late if _took(item) > late_after), *too_long]
     digest = Digest(
         since=since,
         until=until,
         zone=zone,
         active=_active(found),
         waiting=_longest((each, _waiting(each, now)) for each in found),
-        overdue=tuple(item for item in overdue if _took(item) > late_after),
+        granting=_longest((each, _granting(each, now)) for each in found),
+        unsure=_longest((each, _unsure(each, now)) for each in found),
+        ending=sum(_is_ending(each) and each.id not in slow for each in found),
+        overdue=too_long,
         pending=_longest((each, _pending(each, now)) for each in found),
         granted=len(made),
         by_rule=sum(each.decided_by is None for each in made),
@@ -93,6 +102,7 @@ def of_period(
         denied=outcomes[model.RequestStatus.DENIED],
         lapsed=outcomes[model.RequestStatus.EXPIRED],
         cancelled=outcomes[model.RequestStatus.CANCELLED],
+        superseded=outcomes[model.RequestStatus.SUPERSEDED],
         failed=sum(_failed(each) for each in decided),
         ended=len(ended),
         late=tuple(sorted(behind, key=_took, reverse=True)),
@@ -104,19 +114,18 @@ def of_period(
         events=events,
         head=head,
     )
-    return digest if _worth_saying(digest, decided) else None
+    return digest if _worth_saying(digest) else None
 
 
-def _worth_saying(digest: Digest, decided: list[stores.Outline]) -> bool:
-    return bool(
-        digest.active
-        or digest.waiting
-        or digest.overdue
-        or digest.pending
-        or digest.findings
-        or digest.granted
-        or digest.ended
-        or decided
+def _worth_saying(digest: Digest) -> bool:
+    """Whether any figure is not zero."""
+    return any(
+        (
+            *(digest.active, digest.waiting, digest.granting, digest.unsure, digest.ending),
+            *(digest.overdue, digest.pending, digest.findings),
+            *(digest.granted, digest.ended, digest.failed),
+            *(digest.denied, digest.lapsed, digest.cancelled, digest.superseded),
+        )
     )
 
 
@@ -152,6 +161,24 @@ def _pending(each: stores.Outline, now: datetime) -> timedelta | None:
 
 def _waiting(each: stores.Outline, now: datetime) -> timedelta | None:
     return now - each.created_at if each.status is model.RequestStatus.PENDING else None
+
+
+def _granting(each: stores.Outline, now: datetime) -> timedelta | None:
+    coming = each.grant_status is model.GrantStatus.ACTIVATING
+    return now - (each.decided_at or each.created_at) if coming else None
+
+
+def _unsure(each: stores.Outline, now: datetime) -> timedelta | None:
+    since = each.revoking_since or now
+    return now - since if _is_going(each) and each.activated_at is None else None
+
+
+def _is_ending(each: stores.Outline) -> bool:
+    return _is_going(each) and each.activated_at is not None
+
+
+def _is_going(each: stores.Outline) -> bool:
+    return each.grant_status is model.GrantStatus.REVOKING and each.access_ended_at is None
 
 
 def _wait(each: stores.Outline) -> timedelta | None:

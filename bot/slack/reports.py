@@ -163,6 +163,7 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
     return render.text(
         "digest",
         d=found,
+        figures=render.Mrkdwn(" · ".join(_figures(found))),
         since=_local(found.since, found.zone),
         until=_local(found.until, found.zone),
         late=items(found.late),
@@ -171,11 +172,32 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
         unused=items([replace(each, until=None) for each in found.unused]),
         waits=items(found.longest_waits),
         waiting=items(found.waiting),
+        granting=items(found.granting),
+        unsure=items(found.unsure),
         active=items(found.active),
         findings=render.some(
             [f"{_subject(f.role, f.target)} ({f.what})" for f in found.findings], 3
         ),
     )
+
+
+def _figures(found: digest.Digest) -> list[str]:
+    """What happened, without the zeros: `31 granted (19 by rule, 12 by people)`, `3 denied`."""
+    counts = (
+        (found.granted, f"granted ({found.by_rule} by rule, {found.by_people} by people)"),
+        (found.denied, "denied"),
+        (found.lapsed, "lapsed"),
+        (found.cancelled, "withdrawn"),
+        (found.superseded, "superseded"),
+        (found.failed, "could not be granted"),
+        (found.ended, "ended"),
+        (len(found.granting), "being granted"),
+        (found.ending, "ending"),
+        (len(found.active), "active now"),
+    )
+    return [f"{count} {what}" for count, what in counts if count] or [
+        "Nothing granted, nothing ended"
+    ]
 
 
 def _local(moment: datetime, zone: str) -> str:

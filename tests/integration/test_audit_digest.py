@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from bot import clock as clocks
-from bot import model
+from bot import model, render
 from bot import store as stores
 from bot.audit import digest
+from bot.slack import reports
 from tests.fixtures_store import BO, NOON, activate, approve, end, granted, submit
 
 MINUTE = timedelta(minutes=1)
@@ -167,3 +168,66 @@ def test_what_happens_at_the_very_moment_belongs_to_the_next(
     end(state, granted(state).id)
     assert of_period(state, NOON, NOON - timedelta(days=1)) is None
     assert told(state, NOON, NOON).granted == 1
+
+
+def lines(found: digest.Digest) -> list[str]:
+    said = reports.period(found, render.Mrkdwn)
+    return said.splitlines()[1:-1]  # without its head and the evidence
+
+
+def test_a_period_with_nothing_but_unfinished_business_tells_just_that(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    waiting = submit(state)
+    clock.advance(3 * MINUTE)
+    assert lines(told(state, clock.now())) == [
+        "Nothing granted, nothing ended",
+        f"Waiting now: 3 min (read_customer_data for Ana, {waiting.id})",
+    ]
+    approve(state, waiting)
+    clock.advance(2 * MINUTE)
+    found = told(state, clock.now())
+    assert lines(found) == [
+        "1 being granted",
+        f"Longest wait: 3 min (read_customer_data for Ana, {waiting.id})",
+        f"Being granted: 2 min (read_customer_data for Ana, {waiting.id})",
+    ]
+    assert not [line for line in lines(found) if line.startswith("0 ") or " 0 " in line]
+
+
+def test_what_may_have_been_left_behind_and_what_is_ending_is_told(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    ending, unsure = granted(state), submit(state)
+    approve(state, unsure)
+    clock.advance(MINUTE)
+    with state.begin(stores.SYSTEM) as tx:
+        now = clock.now()
+        tx.move_grant(ending.id, ACTIVE, REVOKING, cause=model.EndCause.REVOKED, revoking_since=now)
+        tx.move_grant(
+            unsure.id,
+            model.GrantStatus.ACTIVATING,
+            REVOKING,
+            cause=model.EndCause.ACTIVATION_UNKNOWN,
+            revoking_since=now,
+        )
+    next_day = told(state, clock.now(), MIDNIGHT + timedelta(days=1))
+    assert (next_day.ending, ids(next_day.unsure), next_day.overdue) == (1, [unsure.id], ())
+    assert lines(next_day)[0] == "1 ending"
+
+
+def test_a_period_whose_decision_bore_fruit_only_later_says_nothing(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    request = submit(state)
+    approve(state, request)
+    clock.advance(timedelta(days=1))
+    activate(state, request.id)
+    end(state, request.id)
+    assert of_period(state, clock.now()) is None
+    assert told(state, clock.now(), MIDNIGHT + timedelta(days=1)).granted == 1
+
+
+def test_what_was_superseded_is_counted(state: stores.Store) -> None:
+    settle(state, submit(state).id, model.RequestStatus.SUPERSEDED)
+    assert lines(told(state, NOON))[0] == "1 superseded"

@@ -232,6 +232,9 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         zone="Europe/Berlin",
         active=(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)),),
         waiting=(),
+        granting=(),
+        unsure=(),
+        ending=0,
         overdue=(item,),
         pending=(replace(item, took=timedelta(minutes=7)),),
         granted=31,
@@ -240,28 +243,29 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         denied=3,
         lapsed=1,
         cancelled=0,
+        superseded=0,
         failed=0,
         ended=31,
-        late=(),
+        late=(item,),
         slowest=timedelta(seconds=0.4),
         longest_waits=(item,),
         unused=(),
         by_entitlement=(),
         findings=(),
         events=12918,
-        head="9f3c" + "0" * 56 + "e1a0",
+        head="9f3c21aa04e1" + "0" * 52,
     )
     where = "<https://acme.test/p1|7k2mq4ab>"
     assert reports.period(found, link).splitlines() == [
         "*Database access, Fri 20 Nov 09:00 to Sat 21 Nov 09:00 (Europe/Berlin)*",
         "31 granted (19 by rule, 12 by people) · 3 denied · 1 lapsed · 31 ended · 1 active now",
-        "Late ends: 0 of 31, slowest 0.4 s",
+        f"Late ends: 1 of 32, slowest 0.4 s: 47 min (write_logs for Ana, {where})",
         f"*Overdue now, perhaps still with access: 47 min (write_logs for Ana, {where})*",
         f"Access has ended, clean-up pending: 7 min (write_logs for Ana, {where})",
         "Never used: 0 of 31",
         f"Longest wait: 47 min (write_logs for Ana, {where})",
         f"Active now: write_logs for Ana until <!date^1795186800^{{time}}|15:00 UTC> ({where})",
-        "Evidence: 12,918 events, chain head 9f3c…e1a0",
+        "Evidence: 12,918 events, chain head 9f3c21aa04e1",
     ]
 
 
