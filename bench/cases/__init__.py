@@ -1,0 +1,20 @@
+"""The cases by name; each yields lines and verdicts."""
+
+from bench.cases import edges, ends, grants
+from bench.stage import Case
+
+CASES: dict[str, Case] = {
+    "grant": grants.overhead,
+    "lifecycles": grants.lifecycles,
+    "tables": grants.tables,
+    "live": grants.live_grants,
+    "at-once": grants.at_once,
+    "lateness": ends.lateness,
+    "bursts": ends.bursts,
+    "crashes": ends.crashes,
+    "kill-switch": ends.kill_switch,
+    "chat": edges.chat,
+    "start": edges.start,
+    "audit": edges.audit,
+    "hygiene": edges.hygiene,
+}

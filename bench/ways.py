@@ -1,0 +1,210 @@
+"""Other ways to give and end temporary access, each as its own documentation does it.
+
+All of them run as the same unprivileged bot where they can; `direct` ones need the privileges to give
+away, so they run as the tables' owner. Raw is the physical limit: one connection, a precomputed
+verifier, no record, no proof.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+
+from bench import place
+from db_grants.postgres import PostgresEngine
+from db_grants.spec import ManagedRole
+
+
+class Way(Protocol):
+    """One way to do it. Thread-safe."""
+
+    name: str
+
+    def grant(self, size: int) -> Any:
+        """Let somebody new read `size` tables, by password; what to end it by."""
+
+    def end(self, held: Any) -> None:
+        """Take it back: nobody can log in, nobody is logged in, the role is gone."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class _Sql:
+    """What the ways in plain SQL share: a connection a thread, roles named alike."""
+
+    name = ""
+
+    def __init__(self, at: place.Place, *, as_owner: bool = False) -> None:
+        self._at = at
+        self._url = at.admin_url if as_owner else at.bot_url
+        self._mine = threading.local()
+        self._all: list[psycopg.Connection] = []
+        self._password = sql.Literal(place.verifier("a password of nobody"))
+
+    @property
+    def link(self) -> psycopg.Connection:
+        """This thread's connection."""
+        if not hasattr(self._mine, "link"):
+            self._mine.link = psycopg.connect(self._url, autocommit=True)
+            self._all.append(self._mine.link)
+        link: psycopg.Connection = self._mine.link
+        return link
+
+    def close(self) -> None:
+        for link in self._all:
+            link.close()
+
+    def _new(self) -> sql.Identifier:
+        return sql.Identifier(f"raw_{secrets.token_hex(6)}")
+
+    def _until(self) -> sql.Literal:
+        return sql.Literal((datetime.now(UTC) + timedelta(hours=1)).isoformat(sep=" "))
+
+    def _run(self, *statements: str, **names: sql.Composable) -> None:
+        """In one round trip, and so in one transaction."""
+        self.link.execute(sql.SQL(";").join(sql.SQL(each).format(**names) for each in statements))
+
+    def _cut(self, name: sql.Identifier) -> None:
+        role = name.as_string(None).strip('"')
+        self.link.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role]
+        )
+
+
+class Raw(_Sql):
+    """The least that can be done: a member of the lasting role; shut, cut, drop."""
+
+    name = "raw"
+
+    def grant(self, size: int) -> sql.Identifier:
+        name = self._new()
+        role = sql.Identifier(self._at.role_of(size))
+        self._run(
+            "CREATE ROLE {name} LOGIN PASSWORD {password} VALID UNTIL {until} IN ROLE {role}",
+            name=name,
+            password=self._password,
+            until=self._until(),
+            role=role,
+        )
+        return name
+
+    def end(self, held: sql.Identifier) -> None:
+        self._run("ALTER ROLE {name} NOLOGIN", name=held)
+        self._cut(held)
+        self._run("DROP ROLE {name}", name=held)
+
+
+class VaultSql(_Sql):
+    """Vault's documented statements: privileges one by one, and back one by one."""
+
+    name = "vault-sql"
+
+    def __init__(self, at: place.Place) -> None:
+        super().__init__(at, as_owner=True)
+
+    def grant(self, size: int) -> sql.Identifier:
+        name = self._new()
+        tables = sql.SQL(", ").join(sql.Identifier("app", f"t{n}") for n in range(size))
+        self._run(
+            "CREATE ROLE {name} WITH LOGIN PASSWORD {password} VALID UNTIL {until}",
+            "GRANT USAGE ON SCHEMA app TO {name}",
+            "GRANT SELECT ON {tables} TO {name}",
+            name=name,
+            password=self._password,
+            until=self._until(),
+            tables=tables,
+        )
+        return name
+
+    def end(self, held: sql.Identifier) -> None:
+        """As its plugin's default revocation: look up, revoke one by one, shut, drop."""
+        role = held.as_string(None).strip('"')
+        schemas = self.link.execute(_GRANTED_SCHEMAS, [role]).fetchall()
+        self._run("ALTER ROLE {name} NOLOGIN", name=held)
+        for (schema,) in schemas:
+            names = {"name": held, "schema": sql.Identifier(schema)}
+            self._run("REVOKE ALL PRIVILEGES ON ALL TABLES IN SCHEMA {schema} FROM {name}", **names)
+            self._run("REVOKE USAGE ON SCHEMA {schema} FROM {name}", **names)
+        self._run("REVOKE USAGE ON SCHEMA app FROM {name}", name=held)
+        self._cut(held)
+        self._run("DROP ROLE IF EXISTS {name}", name=held)
+
+
+class TeleportSql(_Sql):
+    """Teleport's procedures: look, create, one membership a role; drop, or disable where it fails.
+
+    It never ends a session.
+    """
+
+    name = "teleport-sql"
+
+    def grant(self, size: int) -> sql.Identifier:
+        name = self._new()
+        role = name.as_string(None).strip('"')
+        self.link.execute("SELECT 1 FROM pg_auth_members WHERE member = to_regrole(%s)", [role])
+        self._run(
+            "CREATE ROLE {name} LOGIN PASSWORD {password}",
+            "GRANT {role} TO {name}",
+            name=name,
+            password=self._password,
+            role=sql.Identifier(self._at.role_of(size)),
+        )
+        return name
+
+    def end(self, held: sql.Identifier) -> None:
+        role = held.as_string(None).strip('"')
+        self.link.execute("SELECT 1 FROM pg_stat_activity WHERE usename = %s", [role])
+        try:
+            self._run("DROP ROLE {name}", name=held)
+        except psycopg.Error:
+            self._run("ALTER ROLE {name} NOLOGIN", name=held)
+
+
+class Ours:
+    """Ours, by the public API: create, verify, reveal; close, then remove and prove."""
+
+    name = "ours"
+
+    def __init__(self, at: place.Place, url: str | None = None) -> None:
+        self._at = at
+        self.engine: PostgresEngine = at.engine(url)
+
+    def grant(self, size: int) -> ManagedRole:
+        spec = self._at.spec(size)
+        role = self.engine.create(spec)
+        self.engine.reveal(role, spec.expires_at, self._at.database)
+        return role
+
+    def end(self, held: ManagedRole) -> None:
+        self.engine.close(held)
+        removed = self.engine.remove(held)
+        assert removed.clean, removed.residue
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def named(role: str) -> sql.Identifier:
+    """What ends a role made elsewhere."""
+    return sql.Identifier(role)
+
+
+@contextmanager
+def opened(*ways: Way) -> Iterator[dict[str, Way]]:
+    """These ways by name, let go of in the end."""
+    try:
+        yield {way.name: way for way in ways}
+    finally:
+        for way in ways:
+            way.close()
+
+
+_GRANTED_SCHEMAS = (
+    "SELECT DISTINCT table_schema FROM information_schema.role_column_grants WHERE grantee = %s"
+)
