@@ -26,7 +26,8 @@ def values_of(value: Any) -> dict[str, Any]:
 
 def value_from(cls: type[Value], row: sa.Row[Any], table: sa.Table) -> Value:
     """The value a row of `table` was made from; columns that the value does not have are left out."""
-    return cls(**{name: row._mapping[c] for name, c in _shared(cls, table)})  # noqa: SLF001 - a Row's public face
+    kind: type = cls
+    return cls(**{name: row._mapping[c] for name, c in _shared(kind, table)})  # noqa: SLF001 - a Row's public face
 
 
 @functools.cache
