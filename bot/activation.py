@@ -154,6 +154,8 @@ class Activation:
                 last_error=None,
             )
             _say_live(tx, story.request, live, now)
+            if grant.last_error is not None:  # they were told that it takes longer
+                notices.correct(tx, grant.id, notices.Kind.RECEIPT)
         faults.checkpoint("grant-active")
         _log.info("grant_active", grant=grant.id, target=grant.target)
         self._wake()
@@ -181,7 +183,7 @@ class Activation:
             )
             if grant.last_error is None:
                 until = grant.activate_by.isoformat()
-                notices.redraw(tx, grant.id)
+                notices.redraw(tx, grant.id, notices.Kind.RECEIPT)
                 notices.line(tx, grant.id, notices.Line.DELAYED, now, until=until, why=str(error))
         self._wake()
         return delayed
@@ -216,6 +218,7 @@ class Activation:
                     last_error=why,
                 )
                 notices.redraw(tx, grant.id)
+                notices.correct(tx, grant.id, notices.Kind.RECEIPT)
         self._wake()
         return over
 
@@ -237,12 +240,19 @@ def planned(request: model.AccessRequest, role_name: str, now: datetime) -> mode
 
 def say_failed(tx: store.Transaction, grant: model.Grant, now: datetime) -> None:
     """Tell everybody that nothing was granted, once that is proven."""
-    why = grant.last_error or "activation was given up"
+    why = _why_not(grant)
     notices.redraw(tx, grant.id)
+    notices.correct(tx, grant.id, notices.Kind.RECEIPT)
     notices.line(tx, grant.id, notices.Line.FAILED, now, why=why)
     notices.tell(tx, grant.id, notices.Line.FAILED, now, why=why)
     notices.audit(tx, grant.id, notices.Line.FAILED, now, why=why)
     notices.home(tx, grant.requester_id)
+
+
+def _why_not(grant: model.Grant) -> str:
+    if grant.cause is model.EndCause.STOPPED:
+        return f"stopped by {model.first_name(grant.ended_by_name or 'somebody')}"
+    return grant.last_error or "activation was given up"
 
 
 def _say_live(

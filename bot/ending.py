@@ -76,6 +76,8 @@ class Ending:
             )
             if cause is not model.EndCause.DEADLINE:  # on time it is over before it could be read
                 notices.redraw(tx, grant.id)
+            if cause is model.EndCause.STOPPED:
+                notices.correct(tx, grant.id, notices.Kind.RECEIPT)
         faults.checkpoint("end-begun")
         self._wake()
         return begun
@@ -89,11 +91,13 @@ class Ending:
         """
         try:
             due = self._store.due(self._clock.now(), _AT_ONCE)
-            self._known.refresh(self._store.grants(status=_HAS_ROLE, limit=_WATCHED))
+            if not due:  # it reads every live grant: what is due does not wait for that
+                self._known.refresh(self._store.grants(status=_HAS_ROLE, limit=_WATCHED))
         except (errors.Busy, errors.StoreError) as error:
             overdue = self._known.due(self._clock.now())
             _log.error("ends_unread", waiting=len(overdue), why=str(error))
             return overdue
+        self._known.learn(due)
         for number, grant in enumerate(due):
             try:
                 self.begin(grant, model.EndCause.DEADLINE)

@@ -78,6 +78,11 @@ def redraw(tx: store.Transaction, request_id: str, *kinds: Kind) -> None:
         tx.say(kind, request_id, lane_of(request_id), {})
 
 
+def correct(tx: store.Transaction, request_id: str, kind: Kind) -> None:
+    """Bring a direct message up to the record if there is one; post none."""
+    tx.say(kind, request_id, lane_of(request_id), {"only_edit": True})
+
+
 def line(
     tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
 ) -> None:

@@ -104,10 +104,10 @@ class Poster:
             Kind.THREAD: self._thread,
             Kind.SUMMARY: self._summary,
             Kind.RECEIPT: lambda row, story, around: self._direct(
-                Kind(row.kind), story, cards.receipt(story, around)
+                row, story, cards.receipt(story, around)
             ),
             Kind.LIVE: lambda row, story, around: self._direct(
-                Kind(row.kind), story, cards.live(story, around)
+                row, story, cards.live(story, around)
             ),
             Kind.TOLD: lambda row, story, around: self._tell(
                 story, cards.told(story, around, str(row.data["line"]))
@@ -185,10 +185,12 @@ class Poster:
         ]
         return self._reply(Kind(row.kind), story, cards.Message(text=said, blocks=parts))
 
-    def _direct(self, kind: Kind, story: Story, message: cards.Message) -> Ref | None:
+    def _direct(self, row: store.OutboxRow, story: Story, message: cards.Message) -> Ref | None:
+        kind = Kind(row.kind)
         known = story.message(kind)
         if known is not None:
             self._edit(known, message)
+        if known is not None or row.data.get("only_edit"):
             return None
         return self._post(kind, story.request.id, story.request.requester_id, message)
 

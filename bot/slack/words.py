@@ -247,6 +247,7 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         target=grant.target,
     )
     early = grant.cause not in {None, model.EndCause.DEADLINE}
+    stopped = grant.cause is model.EndCause.STOPPED
     ended = grant.access_ended_at or grant.cleaned_up_at or grant.expires_at
     return {
         "role": grant.role_name,
@@ -256,7 +257,7 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         "ended_at": render.when(ended, now),
         "ended_by": render.Mrkdwn(f"({why})") if early else "",
         "cause": render.Mrkdwn(f"{why[:1].upper()}{why[1:]}."),
-        "error": problem(grant.last_error, grant.target),
+        "error": why if stopped else problem(grant.last_error, grant.target),
         "left": render.some([*grant.residue, *grant.quarantined], 3),
         "quarantined": render.some(grant.quarantined, 3),
     }

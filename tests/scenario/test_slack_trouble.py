@@ -75,10 +75,41 @@ def test_a_target_that_is_down_is_said_and_can_be_given_up(acme: Acme) -> None:
     acme.shop.down = True
     acme.workspace.click(BO, acme.asked(), "Approve 30 min")
     card = acme.wait_card("Approved by Bo, but nothing was granted: shop could not be reached")
+    acme.told(ANA, "Approved by Bo, but shop could not be reached")
     acme.workspace.click(BO, card, "Stop trying", confirm=True)
+    acme.told(ANA, "Approved by Bo, but it is not certain what exists on shop: stopped by Bo.")
     acme.shop.down = False
-    acme.wait_card("Approved by Bo, but nothing was granted")
+    acme.wait_card("Approved by Bo, but nothing was granted: stopped by Bo.")
     acme.workspace.wait_for(lambda: "Stop trying" not in text_of(acme.card()), 10)
+    acme.told(ANA, "was approved by Bo, but nothing was granted: stopped by Bo.")
+    acme.told(ANA, "You asked for", "but nothing was granted: stopped by Bo.")
+    acme.thread("Nothing was granted: stopped by Bo")
+    assert "trying again" not in said_to(acme, ANA)
+
+
+def test_who_was_approved_at_once_hears_that_it_takes_longer_and_that_it_is_there(
+    acme: Acme,
+) -> None:
+    acme.shop.down = True
+    acme.slash(ANA, "/jit write_logs 15m why not")
+    acme.told(ANA, "Approved automatically (rule low-risk), but shop could not be reached")
+    acme.shop.down = False
+    acme.told(ANA, "write_logs on shop is yours until")
+    acme.told(
+        ANA, "You asked for write_logs on shop, 15 min. Approved automatically (rule low-risk)."
+    )
+    assert len(acme.workspace.messages(acme.workspace.dm(ANA))) == 2
+    assert "trying again" not in said_to(acme, ANA)
+
+
+def test_who_was_approved_at_once_and_got_it_at_once_gets_one_message(acme: Acme) -> None:
+    acme.slash(ANA, "/jit write_logs 15m why not")
+    acme.told(ANA, "write_logs on shop is yours until")
+    assert len(acme.workspace.messages(acme.workspace.dm(ANA))) == 1
+
+
+def said_to(acme: Acme, user: str) -> str:
+    return "\n".join(text_of(m) for m in acme.workspace.messages(acme.workspace.dm(user)))
 
 
 def test_a_workspace_without_user_groups_is_explained(acme: Acme) -> None:

@@ -78,7 +78,26 @@ def test_a_delay_is_said_once_with_the_reason_on_the_record(
     bot.grants.activate(request_id)
     bot.outbox.pump()
     assert world.channel.kinds(request_id).count("thread:delayed") == 1
+    assert world.channel.kinds(request_id).count("receipt") == 3  # asked, approved, delayed
     assert "could not be reached" in str(world.grant(request_id).last_error)
+
+
+def test_the_requester_is_told_when_it_is_given_up_at_last(
+    world: World, bot: service.Service
+) -> None:
+    request_id = approved(world, bot)
+    world.shop.down = True
+    bot.grants.activate(request_id)
+    bot.outbox.pump()
+    before = world.channel.kinds(request_id)
+    world.advance(minutes=10)
+    assert bot.grants.activate(request_id).status is REVOKING
+    bot.outbox.pump()
+    assert world.channel.kinds(request_id)[len(before) :] == ["card", "receipt"]
+    world.shop.down = False
+    bot.grants.end(request_id)
+    bot.outbox.pump()
+    assert world.channel.kinds(request_id).count("told:failed") == 1
 
 
 def test_a_lost_answer_is_settled_by_asking_for_the_same_again(
