@@ -42,6 +42,11 @@ class Known:
             self._grants = {grant.id: grant for grant in grants}
             self._shut = {id_: shut for id_, shut in self._shut.items() if id_ in self._grants}
 
+    def learn(self, grants: Iterable[model.Grant]) -> None:
+        """These too, without forgetting any."""
+        with self._lock:
+            self._grants |= {grant.id: grant for grant in grants}
+
     def grant(self, grant_id: str) -> model.Grant | None:
         """The grant as last read."""
         with self._lock:
