@@ -20,7 +20,7 @@ C changes of the catalog, A alarms.
 What always holds besides, whatever is expected here, is in [architecture.md](architecture.md);
 `tests/invariants.py` checks it after every scenario, and `tests/stateful` after every step of
 random histories. How often faults at random moments leave anything behind is measured by
-`make soak`.
+`make soak`. What an operator does when something rings is in [runbook.md](runbook.md).
 
 | | what goes wrong | how it is made to | what is expected | shown by |
 |---|---|---|---|---|
