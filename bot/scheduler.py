@@ -58,6 +58,7 @@ class Scheduler:
         self._reconciler = reconciler
         self._clock = clock
         self._rung = threading.Event()
+        self._hurry = threading.Event()  # a deadline is there: leave no room
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._bell: BackgroundScheduler | None = None
@@ -76,6 +77,7 @@ class Scheduler:
         """Ring no more; a sweep in progress ends by `time.monotonic()` `deadline` or is abandoned."""
         self._closing.set()
         self._rung.set()
+        self._hurry.set()
         if self._bell is not None:
             self._bell.shutdown(wait=False)
             self._bell = None
@@ -131,7 +133,8 @@ class Scheduler:
         """A thousand ends commit, and so ring, several thousand times: looking must not keep the
         workers from their work. What is rung for meanwhile is seen in one look.
         """
-        self._closing.wait(min(took * _ROOM, _MOST_ROOM))
+        self._hurry.wait(min(took * _ROOM, _MOST_ROOM))
+        self._hurry.clear()
 
     def _ring(self, *, forced: bool) -> None:
         if forced or self._worth_a_look():
@@ -267,6 +270,7 @@ class Scheduler:
     def _deadline(self) -> None:
         self._woken = True
         self._rung.set()
+        self._hurry.set()
 
     def _beat(self) -> None:
         """Show that we live: in the log, and in the store for a monitor to read."""
