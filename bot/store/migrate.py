@@ -30,8 +30,11 @@ _REASONS = {
 
 
 def migrate(database: Database) -> None:
-    """Run what is missing, in one transaction. Raises StoreError."""
+    """Run what is missing, in one transaction; only look when nothing is. Raises StoreError."""
     try:
+        with database.read() as connection:  # somebody who only reads must not wait for writers
+            if _missing(connection, database.place) is None:
+                return
         with database.write() as connection:
             database.lock_chain(connection)  # two processes may start at once
             _upgrade(connection, database.place)
@@ -50,13 +53,19 @@ def migrate(database: Database) -> None:
 
 
 def _upgrade(connection: sa.Connection, place: str) -> None:
+    if (settings := _missing(connection, place)) is not None:
+        command.upgrade(settings, "head")
+
+
+def _missing(connection: sa.Connection, place: str) -> config.Config | None:
+    """What Alembic needs to bring it up to date; None when it is. Raises StoreError if newer."""
     settings = config.Config()
     settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     settings.attributes["connection"] = connection
     scripts = script.ScriptDirectory.from_config(settings)
     present = migration.MigrationContext.configure(connection).get_current_heads()
     if set(present) == set(scripts.get_heads()):
-        return
+        return None
     known = {revision.revision for revision in scripts.walk_revisions()}
     newer = sorted(set(present) - known)
     if newer:
@@ -64,7 +73,7 @@ def _upgrade(connection: sa.Connection, place: str) -> None:
             f"The state database {place} was written by a newer version of jit "
             f"(revision {newer[0]}). Upgrade jit, or point JIT_DATABASE_URL at another database."
         )
-    command.upgrade(settings, "head")
+    return settings
 
 
 def _unusable(place: str, error: exc.DBAPIError) -> errors.StoreError:

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -217,3 +218,14 @@ def test_a_file_that_is_locked_too_long_is_busy_not_broken(tmp_path: Path) -> No
         stores.open_store(f"sqlite:///{path}", clocks.ManualClock(NOON), patience=0.05)
     holder.close()
     stores.open_store(f"sqlite:///{path}", clocks.ManualClock(NOON)).close()
+
+
+def test_opening_a_record_that_is_up_to_date_waits_for_no_writer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.sqlite3'}"
+    with stores.open_store(url, clocks.SystemClock()):
+        pass
+    with closing(sqlite3.connect(tmp_path / "state.sqlite3", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with stores.open_store(url, clocks.SystemClock(), patience=0.2) as opened:
+            assert opened.chain_head()[0] == 0
+        writer.execute("ROLLBACK")
