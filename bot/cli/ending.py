@@ -38,9 +38,15 @@ def revoke(
     if (grant_id is None) is not everything:
         raise errors.OperatorError("Name one grant, or --all of them.")
     with _grants(ctx) as (grants, store):
-        ids = [grant_id] if grant_id else [g.id for g in store.grants(status=_ENDABLE)]
-        for one in ids:
-            grants.revoke_as_operator(one, getpass.getuser(), comment)
+        ids = []
+        for one in [grant_id] if grant_id else _all(store):
+            try:
+                grants.revoke_as_operator(one, getpass.getuser(), comment)
+            except errors.TooLate:
+                if grant_id:
+                    raise
+                continue  # it ended in this instant; the others are still to be ended
+            ids.append(one)
             print(f"{one}: revoking.")
         if not ids:
             print("Nothing is granted.")
@@ -61,6 +67,12 @@ def shorten(
 
 
 _ENDABLE = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
+
+
+def _all(store: "stores.Store") -> Iterator[str]:
+    """Every grant that can be ended, however many: what was told is no longer found."""
+    while found := store.grants(status=_ENDABLE):
+        yield from (grant.id for grant in found)
 
 
 @contextmanager

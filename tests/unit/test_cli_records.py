@@ -8,6 +8,7 @@ import pytest
 
 from bot import cli, model
 from bot.audit import chain
+from tests import fixtures_store
 from tests.fixtures_core import ANA, wait_for
 
 
@@ -115,6 +116,14 @@ def test_revoke_records_the_end_with_its_operator(jit, world, bot):
     grant = world.grant(live)
     assert (grant.status, grant.cause) == (model.GrantStatus.REVOKING, model.EndCause.OPERATOR)
     assert grant.end_comment == "laptop lost"
+
+
+def test_revoke_all_ends_every_grant_however_many(jit, world):
+    for _ in range(203):  # the record tells of 200 at a time
+        fixtures_store.granted(world.store)
+    code, out, _ = jit("revoke", "--all")
+    assert (code, len(out.splitlines())) == (0, 203)
+    assert world.store.grants(status={model.GrantStatus.ACTIVE}) == ()
 
 
 def test_revoke_needs_neither_settings_nor_catalog_nor_target(jit, world, bot, tmp_path):
