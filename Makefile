@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q install -c constra
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix soak faults-table check format lint types architecture tour clean
+.PHONY: help bench bench-smoke bench-page demo test test-matrix soak faults-table check format lint types architecture tour clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,15 @@ soak: $(VENV)/.dev ## Grant and end hundreds of times while the bot is killed; A
 
 faults-table: $(VENV)/.dev ## Write docs/faults.md from the tests' own markers
 	@$(BIN)/python -m tests.test_faults_table
+
+bench: $(VENV)/.dev ## Measure, beside raw SQL and a live peer; CASE=grant for one, ARGS="--keep" to keep it
+	@CASE=$(CASE) $(BIN)/python -m bench $(ARGS)
+
+bench-smoke: $(VENV)/.dev ## Count turns on the wire, transactions, and what was lost or doubled
+	@$(BIN)/python -m bench.smoke
+
+bench-page: $(VENV)/.dev ## Write docs/benchmarks.md from the results in bench/results
+	@$(BIN)/python -m bench.page
 
 check: format lint types architecture test ## What CI runs: format, lint, types, architecture, docs, tests
 

@@ -44,9 +44,9 @@ def main(arguments: Sequence[str]) -> int:
                 found["broken"][name] = f"{type(error).__name__}: {error}"[:300]
                 print(f"! {name} broke off: {found['broken'][name]}", file=sys.stderr, flush=True)
             print(f"· {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            if asked.keep:
+                _keep({"about": about, **found}, name)
     _table(found)
-    if asked.keep:
-        _keep({"about": about, **found}, chosen)
     return 1 if found["broken"] else 0
 
 
@@ -115,18 +115,17 @@ def _rows(found: dict[str, Any]) -> Iterator[str]:
         yield f"{each['goal']:4} {each['what']:64} {each['figure']:>12} {each['bound']:>9}  {met}"
 
 
-def _keep(found: dict[str, Any], chosen: dict[str, Any]) -> None:
+def _keep(found: dict[str, Any], name: str) -> None:
     """One file a group of cases, so that one can be measured again by itself."""
     RESULTS.mkdir(exist_ok=True)
-    for name in chosen:
-        kept = {
-            "about": found["about"],
-            "lines": [row for row in found["lines"] if row["group"] == name],
-            "verdicts": [row for row in found["verdicts"] if row["group"] == name],
-            "broken": found["broken"].get(name),
-        }
-        text = json.dumps(kept, indent=1, ensure_ascii=False)
-        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    kept = {
+        "about": found["about"],
+        "lines": [row for row in found["lines"] if row["group"] == name],
+        "verdicts": [row for row in found["verdicts"] if row["group"] == name],
+        "broken": found["broken"].get(name),
+    }
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

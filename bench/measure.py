@@ -94,7 +94,7 @@ def line(
         p95_ms=_ms(percentile(seconds, 95)),
         max_ms=_ms(max(seconds)),
         ratios=ratios,
-        **{"rate": round(1 / p50, 1), **more},
+        **{"rate": round(1 / p50, 1) if p50 else None, **more},
     )
 
 
