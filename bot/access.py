@@ -73,7 +73,7 @@ class Access:
             self._refuse(draft, decision, facts.requester)
         request = self._request(draft, decision, facts.requester)
         try:
-            self._record(request)
+            self._record(request, facts)
         except errors.Conflict:  # the same delivery, twice in the same instant
             known = self._known(draft)
             if known is None:
@@ -147,7 +147,7 @@ class Access:
             draft.requester_id,
             draft.entitlement,
             fresh=fresh,
-            holds=self._store.grants(status=model.LIVE_GRANT, requester_id=draft.requester_id),
+            holds=_holds(self._store, draft.requester_id),
         )
 
     def _known(self, draft: model.Draft) -> model.Story | None:
@@ -163,6 +163,8 @@ class Access:
         with self._store.begin(_actor(requester)) as tx:
             told = {"entitlement": draft.entitlement, "reasons": list(decision.reasons)}
             tx.record("request.refused", None, {**told, "fields": dict(decision.fields)})
+        if decision.held is not None:
+            raise errors.AlreadyHeld(decision.fields, decision.held)
         if decision.fields:
             raise errors.InvalidDraft(decision.fields)
         raise errors.NotAllowed(" ".join(decision.reasons))
@@ -203,11 +205,13 @@ class Access:
             channel_id=draft.channel_id,
         )
 
-    def _record(self, request: model.AccessRequest) -> None:
+    def _record(self, request: model.AccessRequest, facts: model.Facts) -> None:
         actor = store.Actor(kind="user", id=request.requester_id, name=request.requester_name)
         with self._store.begin(actor) as tx:
             if request.dedupe_key and tx.find_request_by_dedupe(request.dedupe_key):
                 raise errors.Conflict("This delivery has already become a request.")
+            if request.verdict is model.Verdict.AUTO_APPROVE:
+                _check_unheld(request, facts.holds, _holds(tx, request.requester_id))
             _check_limits(request, tx.requests(requester_id=request.requester_id, status=_PENDING))
             outcome.ask(tx, request)
 
@@ -323,6 +327,22 @@ def _check_limits(request: model.AccessRequest, waiting: Sequence[model.AccessRe
         raise errors.NotAllowed(
             f"You have {len(waiting)} requests waiting. Withdraw one, or wait for a decision."
         )
+
+
+def _holds(record: store.Store | store.Transaction, person_id: str) -> tuple[model.Story, ...]:
+    """What this person holds or is being granted."""
+    live = record.grants(status=model.LIVE_GRANT, requester_id=person_id)
+    return tuple(record.story(grant.id) for grant in live)
+
+
+def _check_unheld(
+    request: model.AccessRequest, before: Sequence[model.Story], now: Sequence[model.Story]
+) -> None:
+    """Of two alike in the same instant, a rule approves one."""
+    known = {story.request.id for story in before}
+    new = (story.request for story in now if story.request.id not in known)
+    if any((r.target, r.entitlement) == (request.target, request.entitlement) for r in new):
+        raise errors.Conflict("The same has just been granted to them.")
 
 
 def _actor(person: model.Person) -> store.Actor:

@@ -47,7 +47,7 @@ def collect(
     entitlement: str | None = None,
     *,
     fresh: bool = False,
-    holds: tuple[model.Grant, ...] = (),
+    holds: tuple[model.Story, ...] = (),
 ) -> Facts:
     """The facts about one requester and one entitlement, or about all that may be offered.
 

@@ -157,6 +157,7 @@ class Decision:
     needs: int = 0  # how many distinct people must approve
     duration: timedelta | None = None  # what would be granted
     decide_within: timedelta | None = None
+    held: str | None = None  # the grant because of which nothing more is needed
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -251,7 +252,7 @@ class Facts:
     members: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # ids by reference
     names: Mapping[str, str] = field(default_factory=dict)  # what people are called, by id
     unfit: frozenset[str] = frozenset()  # known not to count: guests, bots, the requester's aliases
-    holds: tuple[Grant, ...] = ()  # what the requester holds already
+    holds: "tuple[Story, ...]" = ()  # what the requester holds already, or is being granted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

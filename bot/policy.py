@@ -5,23 +5,23 @@ drive the live hint in the request window, the submit and the click.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot import catalog as catalogs
 from bot import errors, model
 from bot.catalog import duration, reference, ticket
 from bot.model import Facts as Facts  # noqa: PLC0414  policy.Facts is how callers know it
 
+_HELD = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
 LONGEST_JUSTIFICATION = 1000  # characters
 _NAMED_AT_MOST = 5
 UNCONFIRMED = str(errors.IdentityUnknown())
 
 
 def evaluate(
-    draft: model.Draft,
-    catalog: catalogs.Catalog,
-    facts: Facts,
-    now: datetime,  # noqa: ARG001  rules will look at the time of day
+    draft: model.Draft, catalog: catalogs.Catalog, facts: Facts, now: datetime
 ) -> model.Decision:
     """The verdict on a draft, with the rule that matched and the reasons in plain words."""
     if refused := _stranger(draft, facts.requester):
@@ -33,7 +33,7 @@ def evaluate(
     wanted = draft.duration if draft.duration is not None else entitlement.default_duration
     if wrong := _field_errors(draft, entitlement, wanted):
         return _deny_fields(wrong, rule)
-    return _by_rule(rule, entitlement, facts, wanted)
+    return _decide(draft, catalog, facts, now)
 
 
 def outlook(
@@ -46,9 +46,7 @@ def outlook(
     decision = evaluate(draft, catalog, facts, now)
     if draft.justification.strip() or set(decision.fields) != {"justification"}:
         return decision
-    entitlement = catalog.entitlements[draft.entitlement]
-    wanted = draft.duration if draft.duration is not None else entitlement.default_duration
-    return _by_rule(catalog.rule_of(entitlement), entitlement, facts, wanted)
+    return _decide(draft, catalog, facts, now)
 
 
 def offered(catalog: catalogs.Catalog, facts: Facts) -> tuple[catalogs.Entitlement, ...]:
@@ -174,6 +172,78 @@ def _wrong_justification(text: str, entitlement: catalogs.Entitlement) -> str | 
     if not text.strip():
         return "Say in a few words what it is for."
     return None
+
+
+def _decide(
+    draft: model.Draft, catalog: catalogs.Catalog, facts: Facts, now: datetime
+) -> model.Decision:
+    """What becomes of a draft that is in order.
+
+    What somebody holds is not given to them once more by rule alone. People may always be asked for
+    longer than it lasts.
+    """
+    entitlement = catalog.entitlements[draft.entitlement]
+    rule = catalog.rule_of(entitlement)
+    wanted = draft.duration if draft.duration is not None else entitlement.default_duration
+    decision, held = (
+        _by_rule(rule, entitlement, facts, wanted),
+        _held(draft, entitlement, facts, now),
+    )
+    if held is None or held.grant is None or decision.verdict is model.Verdict.DENY:
+        return decision
+    asks_people = decision.verdict is model.Verdict.NEEDS_APPROVAL
+    if asks_people and now + wanted >= held.grant.expires_at:
+        return decision
+    said = _held_already(held.grant, entitlement, rule, facts, now, longer=asks_people)
+    return replace(_deny(said, "entitlement", rule.name), held=held.grant.id)
+
+
+def _held(
+    draft: model.Draft, entitlement: catalogs.Entitlement, facts: Facts, now: datetime
+) -> model.Story | None:
+    """What they hold, or are being granted, that gives all this; the one that lasts longest."""
+    scope = catalogs.scope_of(entitlement, draft.tables)
+    found = [
+        (story.grant.expires_at, story)
+        for story in facts.holds
+        if story.grant is not None
+        and story.grant.status in _HELD
+        and story.grant.expires_at > now
+        and (story.request.target, story.request.entitlement)
+        == (entitlement.target, entitlement.name)
+        and catalogs.covers(catalogs.scope_from_json(story.request.scope), scope)
+    ]
+    return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _held_already(
+    grant: model.Grant,
+    entitlement: catalogs.Entitlement,
+    rule: catalogs.Rule,
+    facts: Facts,
+    now: datetime,
+    *,
+    longer: bool,
+) -> str:
+    if grant.status is model.GrantStatus.ACTIVATING:
+        return "This is being granted to you just now. /jit mine shows it."
+    until = f"You hold this until {_local(grant.expires_at, now, facts)}"
+    if longer:
+        return f"{until}, which is longer. /jit mine opens it."
+    alone = rule.auto_approve_up_to or timedelta(0)
+    more = f", or ask people for more than {duration.words(alone)}"
+    asking = more if alone < entitlement.max_duration else ""
+    return f"{until}. /jit mine opens it. To start anew, give it back first{asking}."
+
+
+def _local(moment: datetime, now: datetime, facts: Facts) -> str:
+    """`14:32`, on the requester's own clock; with the day when it is another."""
+    try:
+        zone = ZoneInfo(facts.requester.tz if facts.requester else "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = ZoneInfo("UTC")
+    at, today = moment.astimezone(zone), now.astimezone(zone).date()
+    return f"{at:%H:%M}" if at.date() == today else f"{at:%a} {at.day} {at:%b %H:%M}"
 
 
 def _by_rule(

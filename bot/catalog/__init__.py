@@ -1,7 +1,7 @@
 """The catalog: what may be requested, by whom, who decides. One YAML file, read and checked."""
 
 from bot.catalog.load import load, loads, placed
-from bot.catalog.scope import changes, scope_from_json, scope_hash, scope_of, scope_to_json
+from bot.catalog.scope import changes, covers, scope_from_json, scope_hash, scope_of, scope_to_json
 from bot.catalog.values import Alarms, Catalog, Channels, DigestTime, Entitlement, Rule, Target
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Rule",
     "Target",
     "changes",
+    "covers",
     "load",
     "loads",
     "placed",

@@ -65,6 +65,12 @@ def scope_hash(entitlement: Entitlement, tables: Collection[str] = ()) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
+def covers(held: Scope, wanted: Scope) -> bool:
+    """Whether `held` gives all that `wanted` would, table by table."""
+    gives = set(map(_canonical, held.tables))
+    return held.database == wanted.database and gives.issuperset(map(_canonical, wanted.tables))
+
+
 def changes(asked: Scope, offered: Scope | None) -> str:
     """What differs between the access asked for and what is offered now, for people."""
     if offered is None:

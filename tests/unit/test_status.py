@@ -105,7 +105,7 @@ def test_both_times_of_an_end_are_exported(operator: World, bot: service.Service
     operator.advance(seconds=2)
     bot.grants.clean(request_id)
     _, said = run(capsys, "audit", "export")
-    events = [json.loads(line) for line in said.splitlines()]
+    events = [json.loads(line)["event"] for line in said.splitlines()]
     data = {event["type"]: event["data"] for event in events}
     ended = datetime.fromisoformat(data["grant.access_ended"]["access_ended_at"])
     cleaned = datetime.fromisoformat(data["grant.ended"]["cleaned_up_at"])
