@@ -16,6 +16,7 @@ BOOKKEEPING = "jit_managed"  # its members are the managed roles: the mark "is i
 QUARANTINE = "jit_quarantine"  # owns what holders of grants left behind; has no power
 ADMIN_SCHEMA = "jit_admin"  # holds the one function that reads the statement log
 SUBSET_PREFIX = "jit_u_"
+LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
 
 _LEGAL = re.compile(r"jit_[a-z0-9_]{1,59}")
 _SLUG_LENGTH = 24

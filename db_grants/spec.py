@@ -134,6 +134,7 @@ class Closed:
 
     at: datetime  # the moment the last empty pass was seen, by the caller's clock
     sessions_cut: tuple[Session, ...]
+    undone: tuple[str, ...] = ()  # what kept the door open and was rolled back, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,7 @@ class Removed:
     at: datetime
     quarantined: tuple[str, ...]  # objects now owned by the quarantine role, described for people
     residue: tuple[str, ...]  # what still refers to the role, described for people
+    undone: tuple[str, ...] = ()  # done as a scope role, outliving sessions: taken back, for people
 
     @property
     def clean(self) -> bool:

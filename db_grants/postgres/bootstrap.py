@@ -27,6 +27,8 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
         "bot_name": bot_role,
         "database": database,
         "database_name": sql.Identifier(database),
+        "bookkeeping": naming.BOOKKEEPING,
+        "lasting": naming.LASTING,
     }
     parts = [
         _title(database, bot_role),

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from psycopg import sql
+
 from db_grants import naming
-from db_grants.postgres import atoms, inspect, links, queries
+from db_grants.postgres import atoms, inspect, lasting, links, queries
 from db_grants.spec import Finding, Privilege, Scope, Severity
 
 _AGAIN = "run the bootstrap SQL (`jit bootstrap`) on the target again"
@@ -18,21 +20,49 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
     """Every finding, or one that says all is well."""
     wanted = {atom.role: atom for scope in scopes for atom in atoms.of_scope(scope)}
     entitlements = [naming.scope_role(scope.name, scope.database) for scope in scopes]
-    server, roles, held = link.ask(
+    server, roles, held, amiss = link.ask(
         queries.query("doctor_server"),
         queries.query("doctor_roles", roles=[*wanted, *entitlements]),
         queries.query("doctor_privileges", roles=[*wanted, *entitlements]),
+        lasting.look(),
     )
+    passwords, doors = _where_visible(link, server[0])
     known = {row["name"]: row for row in roles}
     found = [
         *_server(server[0]),
         *_clock(server[0], now),
         *_roles(server[0], scopes, known),
         *_privileges(wanted, known, held),
+        *lasting.findings(
+            [row for row in amiss if row["kind"] != "login" or row["role"] not in known], passwords
+        ),
+        *_doors(doors),
     ]
     if any(finding.severity is not Severity.OK for finding in found):
         return tuple(found)
     return (*found, _finding(Severity.OK, "privileges", "all scopes are prepared as declared"))
+
+
+def _where_visible(link: links.Link, server: dict[str, Any]) -> tuple[links.Rows, links.Rows]:
+    """Scope roles with a password, and lines of pg_hba.conf: what the bot may not read is not told."""
+    none = sql.SQL("SELECT WHERE false")
+    passwords, doors = link.ask(
+        lasting.passwords() if server["sees_passwords"] else none,
+        queries.query("doctor_hba") if server["sees_hba"] else none,
+    )
+    return passwords, doors
+
+
+def _doors(rows: links.Rows) -> Iterator[Finding]:
+    for row in rows:
+        how = "by its name alone" if row["method"] == "trust" else f"by {row['method']}"
+        yield _finding(
+            Severity.WARNING,
+            "server",
+            f"line {row['line']} of pg_hba.conf ({row['type']}, {row['method']}) may let anybody in as a"
+            f" temporary role {how}, without its password",
+            "put `reject` or `scram-sha-256` for +jit_managed before it",
+        )
 
 
 def _finding(severity: Severity, subject: str, message: str, remedy: str = "") -> Finding:
@@ -50,7 +80,8 @@ def _server(row: dict[str, Any]) -> Iterator[Finding]:
             Severity.WARNING,
             "server",
             f"on PostgreSQL {version} the bot's CREATEROLE lets it hand out any role but a superuser's,"
-            " and change any other role's password; holders may SET ROLE to their scope's role",
+            " and change any other role's password; holders may SET ROLE to their scope's roles and"
+            " leave things behind as those, which every end looks for and takes back",
             "use PostgreSQL 16 or newer",
         )
     else:

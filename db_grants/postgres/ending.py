@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import failures, inspect, links, plan, queries, residue
+from db_grants.postgres import failures, inspect, lasting, links, plan, queries, residue
 from db_grants.spec import Closed, ManagedRole, Removed, Session
 
 _PAUSE = 0.02  # seconds between two looks for sessions
@@ -28,6 +28,7 @@ def close(pool: links.Links, link: links.Link, role: ManagedRole, clock: Clock) 
     (rows,) = link.ask(_state_of(role))
     state = _ours(rows, role)
     early: tuple[Session, ...] = ()
+    undone: tuple[str, ...] = ()
     if state["name"] is not None:
         shut = _transaction(plan.shut(role.name).sql)
         steps = plan.take_over(role.name, state["member_of"], state["version"])
@@ -38,31 +39,40 @@ def close(pool: links.Links, link: links.Link, role: ManagedRole, clock: Clock) 
         except failures.Locked:
             link.roll_back()
             link.tell(*rest)
-            early = _free_door(pool, link, role)
+            undone, early = _free_door(pool, link, role, state["version"])
             link.tell(*shut)
     cut = _cut_until_none(link, role)
-    return Closed(at=clock(), sessions_cut=(*early, *cut))
+    return Closed(at=clock(), sessions_cut=(*early, *cut), undone=undone)
 
 
-def _free_door(pool: links.Links, link: links.Link, role: ManagedRole) -> tuple[Session, ...]:
-    """Cut whoever keeps the door open by a lock on the role's own row.
+def _free_door(
+    pool: links.Links, link: links.Link, role: ManagedRole, version: int
+) -> tuple[tuple[str, ...], tuple[Session, ...]]:
+    """End whatever keeps the door open by a lock on the role's own row: what was rolled back, and
+    sessions cut.
 
-    A holder may ALTER ROLE their own password, and by not committing that (or by preparing it) make
-    our ALTER ROLE wait for ever. By now the role has no privileges left and the bot may act for it.
-    We queue for the lock while the holder's process is still ending, so nobody gets it before us.
+    A holder may ALTER ROLE their own password, and by not committing that (or by preparing it, before
+    16 also as the role of their scope) make our ALTER ROLE wait for ever. By now the role has no
+    privileges left and the bot may act for it. Sessions go first, or they prepare it once more; and
+    last, so that we queue for the lock while their process is still ending: nobody gets it before us.
     """
-    (prepared,) = link.ask(queries.query("prepared", oid=role.oid))
-    for row in prepared:
-        _roll_back(pool, role, row["database"], row["gid"])
     _, found, _ = _look(link, role)
-    return tuple(found)
-
-
-def _roll_back(pool: links.Links, role: ManagedRole, database: str, gid: str) -> None:
-    """Only in its own database, and only as its owner, can a prepared transaction be ended."""
-    with pool.link(database) as there:
-        there.tell(sql.SQL("SET ROLE {}").format(sql.Identifier(role.name)))
-        there.tell(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+    (prepared,) = link.ask(
+        queries.query(
+            "holding_door",
+            oid=role.oid,
+            bookkeeping=naming.BOOKKEEPING,
+            pattern=naming.LASTING,
+        )
+    )
+    for row in prepared:
+        if row["kind"] == "own":
+            lasting.roll_back(pool, row["role"], row["database"], row["what"])
+        else:
+            lasting.roll_back_as_lasting(pool, link, row, version)
+    undone = tuple(lasting.in_words(row) for row in prepared if row["kind"] != "own")
+    _, again, _ = _look(link, role)
+    return undone, (*found, *(session for session in again if session not in found))
 
 
 def _transaction(*statements: sql.Composable) -> tuple[sql.Composable, ...]:
@@ -146,28 +156,43 @@ class Removal:
     def run(self, clock: Clock) -> Removed:
         """Drop the role, with whatever hangs on it, and prove it."""
         oid = self._role.oid
-        rows, prepared, mentions = self._link.ask(
+        rows, prepared, mentions, amiss = self._link.ask(
             _state_of(self._role),
             queries.query("prepared", oid=oid),
             queries.query("dependencies", oid=oid),
+            lasting.look(oid),
         )
         state = _ours(rows, self._role)
         if state["sessions"]:
             raise errors.StillAlive
+        if state["name"] is not None:
+            self._roll_back(prepared)
+        restoration = lasting.Restoration(self._pool, self._link, oid, state["version"])
+        amiss_still = restoration.run(amiss, sees_passwords=state["sees_passwords"])
         databases = {row["database"] for row in mentions}
         if state["name"] is not None:
-            self._drop(state["version"], prepared, sorted(databases))
+            self._drop(state["version"], sorted(databases))
         if state["unused_subsets"]:
             self._attempt(self._drop_unused_subsets)
         left = self._left(databases - {state["database"]})
-        return Removed(at=clock(), quarantined=tuple(self._quarantined), residue=left)
+        return Removed(
+            at=clock(),
+            quarantined=(*self._quarantined, *restoration.quarantined),
+            residue=(*left, *amiss_still),
+            undone=tuple(restoration.undone),
+        )
 
-    def _drop(self, version: int, prepared: links.Rows, databases: list[str]) -> None:
-        """The plain case is one statement; what depends on the role makes it longer."""
+    def _roll_back(self, prepared: links.Rows) -> None:
+        """First of all: whatever it prepared may keep locks on what is to be changed."""
         for row in prepared:
             self._attempt(
-                functools.partial(_roll_back, self._pool, self._role, row["database"], row["gid"])
+                functools.partial(
+                    lasting.roll_back, self._pool, self._role.name, row["database"], row["gid"]
+                )
             )
+
+    def _drop(self, version: int, databases: list[str]) -> None:
+        """The plain case is one statement; what depends on the role makes it longer."""
         for database in databases:
             self._attempt(functools.partial(self._clean, database))
         if version < inspect.INHERIT_OPTION:

@@ -71,11 +71,12 @@ BEGIN
                            FROM '\d\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d');
     END LOOP;
     -- Files were removed when the oldest begins after `since` although the server already ran then.
-    -- An older file and nothing newer: the server had nothing to say, and nothing is missing.
+    -- An older file and nothing newer: the server had nothing to say, and nothing is missing. File
+    -- times come in whole seconds, rounded down: in the second of `since` it is not known to be older.
     IF (first IS NULL OR (first::timestamp AT TIME ZONE current_setting('log_timezone') > since
                           AND pg_postmaster_start_time() < since))
        AND NOT EXISTS (SELECT FROM pg_ls_logdir()
-                        WHERE name LIKE '%' || suffix AND modification < since) THEN
+                        WHERE name LIKE '%' || suffix AND modification < date_trunc('second', since)) THEN
         RETURN QUERY SELECT 'partial', 'older log files are gone';
     END IF;
 END
@@ -83,6 +84,17 @@ $body$;
 ALTER FUNCTION jit_admin.statement_log(text, timestamptz, bigint) OWNER TO CURRENT_USER;
 REVOKE ALL ON FUNCTION jit_admin.statement_log(text, timestamptz, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION jit_admin.statement_log(text, timestamptz, bigint) TO {bot};
+
+-- Which scope roles have a password: none should. Before 16 the holder of a grant can give them one.
+CREATE OR REPLACE FUNCTION jit_admin.lasting_passwords() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT rolname::text FROM pg_authid
+     WHERE rolpassword IS NOT NULL AND (rolname = {bookkeeping} OR rolname ~ {lasting})
+$body$;
+ALTER FUNCTION jit_admin.lasting_passwords() OWNER TO CURRENT_USER;
+REVOKE ALL ON FUNCTION jit_admin.lasting_passwords() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION jit_admin.lasting_passwords() TO {bot};
 COMMIT;
 
 -- Worth doing where nothing depends on it: what PUBLIC may do, a temporary role may do as well.

@@ -15,6 +15,12 @@ SELECT current_setting('server_version_num')::int AS version,
                    FROM pg_proc p
                   WHERE p.proname = 'statement_log' AND p.pronamespace = to_regnamespace('jit_admin')),
                 false) AS log_reader,
+       EXISTS (SELECT FROM pg_proc p
+                WHERE p.proname = 'lasting_passwords' AND p.pronamespace = to_regnamespace('jit_admin')
+                  AND has_function_privilege(p.oid, 'EXECUTE')
+                  AND has_schema_privilege(p.pronamespace, 'USAGE')) AS sees_passwords,
+       has_table_privilege('pg_hba_file_rules', 'SELECT')
+           AND has_function_privilege('pg_hba_file_rules()', 'EXECUTE') AS sees_hba,
        current_setting('max_prepared_transactions')::int AS prepared,
        EXISTS (SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
                 WHERE d.datname = current_database() AND a.grantee = 0

@@ -8,6 +8,8 @@ WITH bots AS (
 ), marked AS (
     SELECT m.member AS oid FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
      WHERE b.rolname = {bookkeeping} AND NOT m.admin_option
+    EXCEPT -- lent to itself for a moment, to undo what was done as the mark
+    SELECT oid FROM pg_roles WHERE rolname IN (current_user, session_user)
 )
 SELECT r.oid,
        r.rolname::text AS name,
