@@ -97,6 +97,7 @@ class Place:
                     for name, grant_id in zip(names[at : at + 100], ids[at : at + 100], strict=True)
                 ]
                 admin.execute(sql.SQL(";").join(made))
+            admin.execute(_ANALYZE)  # as the server does by itself within a minute
         rows = self.ask("SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY(%s)", names)
         oids = {name.removeprefix("jit_"): oid for name, oid in rows}
         assert len(oids) == len(ids), "not every role was made"
@@ -195,6 +196,7 @@ SELECT (SELECT coalesce(sum(pg_column_size(relacl)), 0) FROM pg_class)
      + (SELECT coalesce(sum(pg_column_size(nspacl)), 0) FROM pg_namespace)
      + (SELECT coalesce(sum(pg_column_size(datacl)), 0) FROM pg_database)
 """
+_ANALYZE = "ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription, pg_db_role_setting"
 _MAKE_15 = """
 CREATE ROLE {name} LOGIN INHERIT CONNECTION LIMIT 4 VALID UNTIL {until} PASSWORD {password};
 COMMENT ON ROLE {name} IS {note};
