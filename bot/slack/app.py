@@ -13,7 +13,7 @@ import slack_sdk
 from bot import access, grants, store, work
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot.slack import answers, counter, desk, identity, listeners, poster, scene, socket
+from bot.slack import answers, copies, counter, desk, identity, listeners, poster, scene, socket
 from bot.slack import client as clients
 
 DOORS = 32  # workers that open windows
@@ -76,7 +76,10 @@ def create(
     doors = work.Pool("doors", workers=DOORS)
     taking = counter.Counter(doors=doors, interactive=lanes.interactive, answers=told)
     bolt = bolt_app(client)
-    heard = listeners.Listeners(counter=taking, desk=doing, client=client, catalog=catalog)
+    alike = copies.Copies(client=client, store=store, directory=directory)
+    heard = listeners.Listeners(
+        counter=taking, desk=doing, copies=alike, client=client, catalog=catalog
+    )
     heard.register(bolt)
     speaking = poster.Poster(
         client=client,

@@ -255,9 +255,7 @@ class Desk:
 
     def link(self, story: model.Story) -> render.Mrkdwn:
         """A link to the card of a request, where there is one."""
-        ref = story.message(notices.Kind.CARD)
-        url = self._directory.workspace().url if ref else ""
-        where = f"{url}archives/{ref.channel_id}/p{ref.ts.replace('.', '')}" if ref and url else ""
+        where = self._directory.permalink(story.message(notices.Kind.CARD))
         return render.link(where, "its thread")
 
     def home(self, user_id: str) -> blocks.Block:

@@ -77,6 +77,18 @@ class Directory:
                 raise errors.IdentityUnknown from error
         return self._workspace
 
+    def permalink(self, message: model.MessageRef | None) -> str:
+        """Where a message of ours is, for a link; "" when there is none or Slack does not tell.
+
+        https://docs.slack.dev/reference/methods/chat.getPermalink tells the form.
+        """
+        try:
+            url = self.workspace().url if message else ""
+        except errors.IdentityUnknown:
+            return ""
+        at = f"archives/{message.channel_id}/p{message.ts.replace('.', '')}" if message else ""
+        return f"{url}{at}" if url else ""
+
     def person(self, user_id: str, *, fresh: bool = False) -> model.Person:
         """The account. `fresh` reads it now. Raises NotFound; IdentityUnknown without an answer."""
         known = None if fresh else self._people.get(user_id)

@@ -1,5 +1,6 @@
 """What Slack may tell us, and which work it starts. Each listener: acknowledge, hand over, done."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from bot import catalog as catalogs
 from bot import errors
 from bot.slack import command, forms, ids, modals
 from bot.slack import origin as origins
+from bot.slack.copies import Copies
 from bot.slack.counter import Counter, Opened
 from bot.slack.desk import Desk
 from bot.slack.ids import Act, Field, View
@@ -33,11 +35,13 @@ class Listeners:
         *,
         counter: Counter,
         desk: Desk,
+        copies: Copies,
         client: slack_sdk.WebClient,
         catalog: Callable[[], catalogs.Catalog],
     ) -> None:
         self._counter = counter
         self._desk = desk
+        self._copies = copies
         self._client = client
         self._catalog = catalog
         self._presses: Mapping[str, Callable[[Origin], None]] = {
@@ -107,6 +111,13 @@ class Listeners:
         """A button of ours."""
         origin = origins.of_interaction(body)
         self._take(ack, origin, self._presses[origin.action_id])
+        self._retire_copy(origin)
+
+    def _retire_copy(self, origin: Origin) -> None:
+        if not self._copies.may_be(origin):
+            return
+        with contextlib.suppress(errors.Busy):  # at the next press, then
+            self._counter.quietly("copy", lambda: self._copies.retire(origin))
 
     def _take(self, ack: Ack, origin: Origin, act: Callable[[Origin], None]) -> None:
         ack()

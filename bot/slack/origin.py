@@ -21,6 +21,7 @@ class Origin:
     message_ts: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
     action_id: str = ""
+    block_id: str = ""
     value: str = ""
     action_ts: str = ""
 
@@ -74,6 +75,7 @@ def of_interaction(body: Body) -> Origin:
         message_ts=str(place.get("message_ts") or (body.get("message") or {}).get("ts") or ""),
         view=body.get("view") or {},
         action_id=str(action.get("action_id") or ""),
+        block_id=str(action.get("block_id") or ""),
         value=str(action.get("value") or ""),
         action_ts=str(action.get("action_ts") or ""),
     )

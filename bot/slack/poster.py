@@ -140,12 +140,10 @@ class Poster:
     def link(self, request_id: str) -> render.Mrkdwn:
         """A link to the thread of a request; its id where there is none."""
         try:
-            ref = self._store.story(request_id).message(Kind.CARD)
-            url = self._directory.workspace().url
-        except (errors.NotFound, errors.IdentityUnknown):
+            card = self._store.story(request_id).message(Kind.CARD)
+        except errors.NotFound:
             return render.escape(request_id)
-        where = f"{url}archives/{ref.channel_id}/p{ref.ts.replace('.', '')}" if ref and url else ""
-        return render.link(where, request_id)
+        return render.link(self._directory.permalink(card), request_id)
 
     def _card(self, story: Story, message: cards.Message) -> Ref | None:
         known = story.message(Kind.CARD)
