@@ -26,9 +26,10 @@ import psycopg
 from bot import clock, errors, store
 from bot.demo import postgres
 from bot.demo.workspace import acts, server
+from bot.demo.workspace import people as accounts
 from tests import invariants, reality
 from tests.fixtures_postgres import BOT_PASSWORD, SETTINGS, Shop, make_shop
-from tests.soak_cast import CATALOG, FINAL, Bots, Ends, People, Superuser
+from tests.soak_cast import CATALOG, FINAL, Bots, Ends, People, Superuser, crowd
 
 
 @dataclass(kw_only=True)
@@ -48,6 +49,9 @@ def run(chosen: argparse.Namespace) -> Outcome:
         shop = make_shop(target, "soak")
         before = reality.postgres("shop", shop.admin_url)
         workspace = stack.enter_context(server.Server(acts.Workspace()))
+        for each in crowd(chosen.people):
+            account = accounts.User(id=each.id, name=each.id, real_name=each.name)
+            workspace.workspace.add_user(account)
         environ = _environ(folder, shop, workspace, chosen)
         kept = store.open_store(environ["JIT_DATABASE_URL"], clock.SystemClock())
         stack.callback(kept.close)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import pathlib
+import queue
 import random
 import secrets
 import signal
@@ -21,7 +22,7 @@ import psycopg
 from bot import access, catalog, clock, errors, grants, model, store
 from bot.demo import bot_process
 from db_grants.postgres import PostgresEngine
-from tests.fixtures_core import ANA, Directory
+from tests.fixtures_core import Directory, person
 from tests.fixtures_postgres import Shop
 
 CATALOG = """
@@ -127,6 +128,11 @@ class Bots:
             each.stop()
 
 
+def crowd(size: int) -> list[model.Person]:
+    """So many colleagues."""
+    return [person(f"U0ANA{number}", f"Ana {number}") for number in range(size)]
+
+
 class People:
     """Those who ask, use and outstay: each grant is one errand."""
 
@@ -137,14 +143,19 @@ class People:
         self._until = time.monotonic() + chosen.limit
         self._engine = PostgresEngine(shop.bot_url)
         text = CATALOG.replace("DATABASE", shop.database)
+        directory = Directory()
+        directory.people |= {each.id: each for each in crowd(chosen.people)}
         parts: dict[str, Any] = {
             "store": kept,
             "catalog": lambda: catalog.loads(text),
-            "directory": Directory(),
+            "directory": directory,
             "clock": clock.SystemClock(),
         }
         self._access = access.Access(**parts)
         self._grants = grants.Grants(engines={"shop": self._engine}, **parts)
+        self._idle: queue.SimpleQueue[str] = queue.SimpleQueue()  # who holds nothing now
+        for each in crowd(chosen.people):
+            self._idle.put(each.id)
         self.secrets: set[str] = set()
         self.given_up: list[str] = []
 
@@ -160,10 +171,15 @@ class People:
         if time.monotonic() > self._until:
             self.given_up.append(f"errand {number}: not begun, the time was over")
             return
+        who = self._idle.get()  # a rule gives nothing twice to one person
+        self._run(number, who)
+        self._idle.put(who)
+
+    def _run(self, number: int, who: str) -> None:
         dice = random.Random(f"{self._chosen.seed}/{number}")
         seconds = dice.uniform(self._chosen.shortest, self._chosen.longest)
         draft = model.Draft(
-            requester_id=ANA.id,
+            requester_id=who,
             entitlement="read_orders",
             duration=timedelta(seconds=round(seconds)),
             justification=f"errand {number}",
@@ -173,10 +189,10 @@ class People:
         if not self._reaches(request_id, {model.GrantStatus.ACTIVE, *FINAL}):
             return
         if dice.random() < self._chosen.sessions:
-            self._use(request_id, storm=dice.random() < 0.1)
+            self._use(request_id, who, storm=dice.random() < 0.1)
         if dice.random() < 0.1:
             with contextlib.suppress(errors.TooLate):
-                self._again(lambda: self._grants.give_back(request_id, ANA.id))
+                self._again(lambda: self._grants.give_back(request_id, who))
         self._reaches(request_id, FINAL)
 
     def _again(self, act: Callable[[], Any]) -> Any:
@@ -197,10 +213,10 @@ class People:
         self.given_up.append(f"{grant_id}: not {'/'.join(sorted(wanted))} when the time was over")
         return False
 
-    def _use(self, grant_id: str, *, storm: bool) -> None:
+    def _use(self, grant_id: str, who: str, *, storm: bool) -> None:
         """Open the credentials, log in, and work until cut off; some come again and again."""
         try:
-            given = self._again(lambda: self._grants.reveal(grant_id, ANA.id))
+            given = self._again(lambda: self._grants.reveal(grant_id, who))
         except (errors.TooLate, errors.NotAllowed):
             return
         self.secrets.add(given.password)
