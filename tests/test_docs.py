@@ -24,14 +24,14 @@ def test_every_link_inside_the_project_leads_somewhere(page: pathlib.Path) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_make_target_that_is_named_exists(page: pathlib.Path) -> None:
-    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(encoding="utf-8"), re.S))
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(encoding="utf-8"), re.DOTALL))
     named = set(re.findall(r"\bmake ([a-z-]+)", code))
-    made = set(re.findall(r"^([a-z-]+):", _text("Makefile"), re.M))
+    made = set(re.findall(r"^([a-z-]+):", _text("Makefile"), re.MULTILINE))
     assert named - made == set()
 
 
 def test_the_readme_catalog_is_a_real_one_of_at_most_twelve_lines() -> None:
-    example = re.search(r"```yaml\n(.*?)```", _text("README.md"), re.S)
+    example = re.search(r"```yaml\n(.*?)```", _text("README.md"), re.DOTALL)
     assert example is not None
     assert len(example[1].strip().splitlines()) <= 12
     assert list(catalog.loads(example[1], "README.md").entitlements) == ["read_customer_data"]
