@@ -2,14 +2,19 @@
 -- nothing, have no settings, let nobody in. One thing a row. Before 16 the holder of a grant may
 -- SET ROLE to them, and what is done so outlives the grant. `shared`: somebody other than the role
 -- with OID {oid} may act as that role now, so it may be theirs.
-WITH lasting AS (
-    SELECT oid, rolname::text AS role, rolcanlogin
-      FROM pg_roles
-     WHERE (rolname = {bookkeeping} OR rolname ~ {pattern})
+--
+-- What the bot may administer is read from its own memberships, which the bootstrap makes directly:
+-- pg_has_role would work all of them out again for each of a thousand roles.
+WITH bot AS (
+    SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user
+), lasting AS (
+    SELECT r.oid, r.rolname::text AS role, r.rolcanlogin
+      FROM pg_roles r
+     WHERE (r.rolname = {bookkeeping} OR r.rolname ~ {pattern})
        AND (current_setting('server_version_num')::int < 160000
-            OR pg_has_role(oid, 'USAGE WITH ADMIN OPTION'))
-), bot AS (
-    SELECT oid FROM pg_roles WHERE rolname = current_user
+            OR (SELECT rolsuper FROM bot)
+            OR r.oid IN (SELECT m.roleid FROM pg_auth_members m JOIN bot ON bot.oid = m.member
+                          WHERE m.admin_option))
 ), found (oid, role, kind, database, what, at) AS (
     SELECT l.oid, l.role, 'owned', coalesce(d.datname, current_database())::text, count(*)::text, NULL::timestamptz
       FROM lasting l
