@@ -138,9 +138,12 @@ class Place:
         url = self.server.url(self.database, shop.BOT_ROLE, "-")
         script = PostgresEngine(url).bootstrap([self.scope(size) for size in self.sizes])
         password = secrets.token_urlsafe(16)
-        return shop.prepare(
+        url = shop.prepare(
             self.server.admin_url, script, bot_password=password, database=self.database
         )
+        with self.connect() as admin:  # the other ways act as this role too, by 16 clients at once
+            admin.execute("ALTER ROLE jit_bot CONNECTION LIMIT 100")
+        return url
 
 
 def fresh_id() -> str:
