@@ -100,7 +100,7 @@ class Activation:
             intended = tx.note_grant(
                 grant.id,
                 model.GrantStatus.ACTIVATING,
-                event=None if grant.attempts else "grant.activating",
+                event=None,  # recorded when it was approved; the deadline is told once it is live
                 expires_at=now + grant.duration,
                 fence=grant.fence,
                 goes_on=True,
