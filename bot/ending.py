@@ -220,6 +220,7 @@ class Ending:
             )
             if grant.activated_at is not None:
                 _say_ended(tx, noted, now)
+            _say_undone(tx, grant.id, closed.undone if closed else (), now)
         faults.checkpoint("end-noted")
         self._wake()
         return noted
@@ -259,6 +260,7 @@ class Ending:
                 attempts=0,
                 next_attempt_at=None,
             )
+            _say_undone(tx, grant.id, removed.undone if removed else (), now)
             _say_over(tx, over, now)
         faults.checkpoint("end-recorded")
         _log.info("grant_over", grant=grant.id, target=grant.target, status=over.status)
@@ -280,6 +282,7 @@ class Ending:
                 next_attempt_at=now + retry.pause(grant.attempts + 1),
                 last_error="something still refers to the role",
             )
+            _say_undone(tx, grant.id, removed.undone, now)
             if news:
                 notices.redraw(tx, grant.id)
                 what = list(removed.residue)
@@ -336,6 +339,13 @@ def _role_of(engine: engines_.Engine, grant: model.Grant) -> spec.ManagedRole | 
         return (
             None  # somebody else's role has the name, so ours cannot exist; theirs stays as it is
         )
+
+
+def _say_undone(tx: store.Transaction, grant_id: str, what: tuple[str, ...], now: datetime) -> None:
+    """Nothing is taken back silently. It may have been another holder of the same scope's."""
+    if what:
+        tx.record("grant.undone", grant_id, {"what": list(what)})
+        notices.line(tx, grant_id, notices.Line.UNDONE, now, what=list(what))
 
 
 def _joined(*lists: tuple[str, ...]) -> tuple[str, ...]:

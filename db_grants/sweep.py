@@ -38,6 +38,7 @@ class Swept:
     outcome: Outcome
     sessions_cut: int = 0
     quarantined: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()  # done as a scope role, by whoever had it: taken back
     left: tuple[str, ...] = ()  # what still refers to the role, or why it could not be removed
     why: str = ""  # it could not be ended
 
@@ -120,7 +121,8 @@ def _shut(engine: Engine, role: FoundRole, told: Swept) -> Swept:
         closed = _patiently(lambda: engine.close(role.role))
     except errors.DbGrantsError as error:
         return replace(told, outcome=Outcome.ALIVE, why=str(error))
-    return replace(told, outcome=Outcome.UNCLEAN, sessions_cut=len(closed.sessions_cut))
+    cut = len(closed.sessions_cut)
+    return replace(told, outcome=Outcome.UNCLEAN, sessions_cut=cut, undone=closed.undone)
 
 
 def _cleaned(engine: Engine, role: FoundRole, told: Swept) -> Swept:
@@ -131,7 +133,13 @@ def _cleaned(engine: Engine, role: FoundRole, told: Swept) -> Swept:
     except errors.DbGrantsError as error:
         return replace(told, left=(str(error),))
     outcome = Outcome.ENDED if removed.clean else Outcome.UNCLEAN
-    return replace(told, outcome=outcome, quarantined=removed.quarantined, left=removed.residue)
+    return replace(
+        told,
+        outcome=outcome,
+        quarantined=removed.quarantined,
+        undone=(*told.undone, *removed.undone),
+        left=removed.residue,
+    )
 
 
 def _patiently(step: Callable[[], Made]) -> Made:

@@ -110,6 +110,7 @@ def _line(one: "sweeps.Swept") -> str:
     if one.sessions_cut:
         facts.append(f"sessions cut: {one.sessions_cut}")
     facts += [f"kept in quarantine: {what}" for what in one.quarantined]
+    facts += [f"taken back: {what}" for what in one.undone]
     facts += [f"left: {what}" for what in one.left]
     facts += [one.why] if one.why else []
     return desk.visible(f"{one.role}: {_VERDICTS[one.outcome]}; {'; '.join(facts)}")
@@ -145,6 +146,7 @@ def _plain(report: "sweeps.Report") -> dict[str, Any]:
                 "outcome": one.outcome,
                 "sessions_cut": one.sessions_cut,
                 "quarantined": one.quarantined,
+                "undone": one.undone,
                 "left": one.left,
                 "why": one.why,
             }

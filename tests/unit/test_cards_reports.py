@@ -110,6 +110,11 @@ THREAD = [
     (notices.Line.MISSED, {"alarm": "overdue"}, "Overdue: access may still exist."),
     (notices.Line.MISSED, {"alarm": "unclean"}, "Clean-up pending: access has ended,"),
     (notices.Line.MISSED, {"alarm": "unsure"}, "Not certain what exists."),
+    (
+        notices.Line.UNDONE,
+        {"what": ["settings of jit_s_x"]},
+        "Taken back, done as the role of this scope: settings of jit_s_x",
+    ),
     (notices.Line.LEFT, {"what": ["table a", "table b"]}, "Still there: table a, table b."),
 ]
 
