@@ -21,6 +21,7 @@ ENDING = [
     "end-recorded",
 ]
 POSTING = "message-posted"
+UNRECORDED = "door-shut-unrecorded"
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -169,6 +170,27 @@ def test_the_bot_dying_whenever_it_likes_still_ends_access_once(
     assert world.channel.kinds(request_id).count("summary") == 1
 
 
+@pytest.mark.fault(
+    "F-35d",
+    "the bot dies after it shut a door that it could not record",
+    how="checkpoint raises",
+    expects="after the restart the end is recorded, once",
+)
+def test_a_door_shut_without_the_record_is_recorded_after_a_crash(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = world.live(bot)
+    bot.scheduler.sweep()
+    world.advance(minutes=30)
+    stop_at(monkeypatch, UNRECORDED)
+    with pytest.raises(faults.Injected):
+        bot.grants.shut(request_id)
+    after = go_on(monkeypatch, world)
+    world.quiet(after)
+    assert world.grant(request_id).status is model.GrantStatus.ENDED
+    assert world.events(request_id).count("grant.access_ended") == 1
+
+
 def test_every_checkpoint_is_crossed_by_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
     import ast
     import pathlib
@@ -181,7 +203,7 @@ def test_every_checkpoint_is_crossed_by_a_test(monkeypatch: pytest.MonkeyPatch) 
         and getattr(node.func, "attr", "") == "checkpoint"
         and isinstance(node.args[0], ast.Constant)
     }
-    assert named == {*GRANTING, *ENDING, POSTING, "reveal-recorded", "revealed"}
+    assert named == {*GRANTING, *ENDING, POSTING, UNRECORDED, "reveal-recorded", "revealed"}
 
 
 def test_a_checkpoint_does_nothing_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
