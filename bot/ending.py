@@ -30,6 +30,7 @@ _WATCHED = 5000  # ends looked at for lateness in one sweep
 _REVOKING = model.GrantStatus.REVOKING
 _HAS_ROLE = frozenset({model.GrantStatus.ACTIVE, _REVOKING})
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
+_BY_OTHERS = frozenset({model.EndCause.REVOKED, model.EndCause.OPERATOR})  # news to its holder
 
 
 class Ending:
@@ -355,6 +356,8 @@ def _joined(*lists: tuple[str, ...]) -> tuple[str, ...]:
 def _say_ended(tx: store.Transaction, grant: model.Grant, now: datetime) -> None:
     late = max(0.0, (now - due_since(grant)).total_seconds())
     notices.redraw(tx, grant.id, notices.Kind.LIVE)
+    if grant.cause in _BY_OTHERS:
+        notices.tell(tx, grant.id, notices.Line.ENDED, now)
     notices.line(
         tx,
         grant.id,

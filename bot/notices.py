@@ -22,7 +22,7 @@ class Kind(StrEnum):
     THREAD = "thread"  # one line under the card; data: a Line and its figures
     RECEIPT = "receipt"  # direct message to the requester: asked whom, until when; edited in place
     LIVE = "live"  # direct message: yours until …; edited when it ends
-    TOLD = "told"  # direct message: denied, lapsed, superseded, failed; data: a Line
+    TOLD = "told"  # direct message: denied, lapsed, failed, ended by others …; data: a Line
     SUMMARY = "summary"  # under the card, once, at the very end
     AUDIT = "audit"  # a line in the audit channel; data: a Line and its figures
     ALARM = "alarm"  # audit channel: something needs a person, or does no more; data: see alarms

@@ -196,7 +196,8 @@ def _direct(
     story: model.Story, template: str, around: Around, *buttons: blocks.Block | None, line: str = ""
 ) -> Message:
     text = words.message(template, story, around, line=line)
-    parts = [_spoken(story, text)]
+    quotes = line == notices.Line.ENDED  # somebody's comment, and no dates
+    parts = [blocks.quote(render.unescape(text)) if quotes else _spoken(story, text)]
     if any(buttons):
         parts.append(blocks.actions(f"{template}.{story.request.id}", *buttons))
     return Message(text=text, blocks=parts)

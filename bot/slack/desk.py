@@ -3,6 +3,7 @@
 Every method runs on a worker, may be slow, and may raise: `Counter` turns errors into words.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -163,11 +164,23 @@ class Desk:
             origin.value, origin.user_id, model.Answer.APPROVE, source=origin.source
         )
 
-    def check_deny(self, origin: Origin) -> None:
-        """After the window is open: refuse it when the button is not in one of our messages."""
+    def check_deny(self, origin: Origin, opened: tuple[str, str]) -> None:
+        """After the window is open: say what it is about; not for a button in a foreign message."""
         if origin.source is not None:
             self._await_note(origin.value, origin.source)
             self._access.check_source(origin.value, origin.user_id, origin.source)
+        what = words.headline(self._store.request(origin.value))
+        said = render.Mrkdwn(f"*{what}*")
+        self._answers.update(opened[0], modals.deny(origin.value, origin.place, said))
+
+    def name_revoke(self, origin: Origin, opened: tuple[str, str]) -> None:
+        """After the window is open: say whose access it is, to those who may end it."""
+        with contextlib.suppress(errors.UserError):  # who may is judged when it is sent
+            story = self._store.story(origin.value)
+            if not self._scene.may_end(story, self._directory.person(origin.user_id)):
+                return
+            what = words.holder(story, self._scene.plain())
+            self._answers.update(opened[0], modals.revoke(origin.value, origin.place, what))
 
     def _await_note(self, request_id: str, source: access.Source | None) -> None:
         """A fast click can overtake our own note of where the card was posted."""

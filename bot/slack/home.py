@@ -94,11 +94,9 @@ def _asked(story: model.Story, around: Around) -> list[blocks.Block]:
 def to_revoke(story: model.Story, around: Around) -> list[blocks.Block]:
     """Somebody's access that I may end."""
     request = story.request
-    who = render.name(request.requester_name)
-    what = render.escape(f"{request.entitlement} on {request.target}")
     details = blocks.button("Details", Act.DETAILS, request.id)
     return [
-        blocks.section(render.Mrkdwn(f"*{who}*: {what}\n{words.line(story, around)}")),
+        blocks.section(words.holder(story, around)),
         blocks.actions(f"watching.{request.id}", cards.revoke(request), details),
     ]
 
@@ -108,10 +106,9 @@ def past(story: model.Story, around: Around) -> list[blocks.Block]:
     request = story.request
     where = words.state(story)
     on = render.clock(request.created_at, full=True)
-    what = render.escape(
-        f"{request.entitlement} on {request.target}, {render.duration(request.duration)}"
-    )
-    text = render.Mrkdwn(f"*{what}*, asked {on}\n{words.line(story, around)}")
+    place = render.escape(f"on {request.target}, {render.duration(request.duration)}")
+    what = f"*{render.escape(request.entitlement)}* {place}"
+    text = render.Mrkdwn(f"{what}, asked {on}\n{words.line(story, around)}")
     cancel = blocks.button("Cancel", Act.CANCEL, request.id)
     again = blocks.button("Same again", Act.AGAIN, request.id)
     beside = cancel if where is State.WAITING else again

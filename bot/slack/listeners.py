@@ -142,11 +142,13 @@ class Listeners:
 
     def _deny(self, origin: Origin) -> None:
         view = modals.deny(origin.value, origin.place)
-        self._counter.window(origin, "deny", view, lambda _: self._desk.check_deny(origin))
+        fill: Callable[[Opened], None] = lambda opened: self._desk.check_deny(origin, opened)  # noqa: E731
+        self._counter.window(origin, "deny", view, fill)
 
     def _revoke(self, origin: Origin) -> None:
         view = modals.revoke(origin.value, origin.place)
-        self._counter.window(origin, "revoke", view, lambda _: None)
+        fill: Callable[[Opened], None] = lambda opened: self._desk.name_revoke(origin, opened)  # noqa: E731
+        self._counter.window(origin, "revoke", view, fill)
 
     def _details(self, origin: Origin) -> None:
         fill: Callable[[Opened], None] = lambda opened: self._desk.details(origin, opened)  # noqa: E731

@@ -38,25 +38,37 @@ def _comment(label: str, hint: str, *, optional: bool) -> blocks.Block:
     return blocks.field(Field.COMMENT, label, element, optional=optional, hint=hint)
 
 
-def deny(request_id: str, source: tuple[str, str] | None) -> blocks.Block:
-    """Asks for the reason, which goes to the requester. Opened at once: needs no record."""
+def deny(
+    request_id: str, source: tuple[str, str] | None, what: render.Mrkdwn | None = None
+) -> blocks.Block:
+    """Asks for the reason, which goes to the requester.
+
+    Opened at once, without a look at the record; `what` it is about follows when that is known.
+    """
+    reason = _comment("Reason", "The requester and the approval channel read this.", optional=False)
     return blocks.modal(
         View.DENY,
         "Deny this request",
-        [_comment("Reason", "The requester and the approval channel read this.", optional=False)],
+        [*([blocks.section(what)] if what else []), reason],
         submit="Deny",
         close="Back",
         metadata=_about(request_id, source),
     )
 
 
-def revoke(request_id: str, source: tuple[str, str] | None) -> blocks.Block:
-    """Asks again before access ends for somebody."""
+def revoke(
+    request_id: str, source: tuple[str, str] | None, what: render.Mrkdwn | None = None
+) -> blocks.Block:
+    """Asks again before access ends for somebody. `what`: as for `deny`."""
     said = "Access ends now: open sessions are cut and the login is removed."
     return blocks.modal(
         View.REVOKE,
         "Revoke access",
-        [blocks.quote(said), _comment("Comment", "The requester reads this.", optional=True)],
+        [
+            *([blocks.section(what)] if what else []),
+            blocks.quote(said),
+            _comment("Comment", "The requester reads this.", optional=True),
+        ],
         submit="Revoke",
         close="Keep it",
         metadata=_about(request_id, source),
@@ -127,8 +139,7 @@ def details(story: model.Story, around: words.Around, steps: Sequence[str] = ())
         blocks.section(render.Mrkdwn(f"*{words.headline(request)}*")),
         blocks.section(words.line(story, around)),
         blocks.fields(*_facts(request, around)),
-        blocks.section(render.Mrkdwn("*Why*")),
-        blocks.quote(render.clean(request.justification, lines=True) or "Nothing was written."),
+        blocks.labelled("Why", render.clean(request.justification, lines=True)),
         blocks.section(render.Mrkdwn("*Exact privileges*")),
         *_boxes([_privileges(each) for each in catalogs.scope_from_json(request.scope).tables]),
         *_rule(request, around),

@@ -131,6 +131,13 @@ def headline(request: model.AccessRequest) -> render.Mrkdwn:
     return render.Mrkdwn(f"{who} {where}")
 
 
+def holder(story: model.Story, around: Around) -> render.Mrkdwn:
+    """`Ana Lima: read_customer_data on shop`, and below it how that stands."""
+    request = story.request
+    what = render.escape(f"{request.entitlement} on {request.target}")
+    return render.Mrkdwn(f"*{render.name(request.requester_name)}*: {what}\n{line(story, around)}")
+
+
 def scope(request: model.AccessRequest) -> render.Mrkdwn:
     """`customers (id, name, email, city), orders`; long ones end in `and 5 more`."""
     tables = catalogs.scope_from_json(request.scope).tables
@@ -256,6 +263,8 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         "due_at": render.when(grant.revoking_since or grant.expires_at, now),
         "ended_at": render.when(ended, now),
         "ended_by": render.Mrkdwn(f"({why})") if early else "",
+        "ender": person(grant.ended_by_name),
+        "end_comment": render.clean(grant.end_comment or "", limit=QUOTED),
         "cause": render.Mrkdwn(f"{why[:1].upper()}{why[1:]}."),
         "error": why if stopped else problem(grant.last_error, grant.target),
         "left": render.some([*grant.residue, *grant.quarantined], 3),

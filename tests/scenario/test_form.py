@@ -30,7 +30,7 @@ def test_it_says_before_it_is_sent_what_will_happen(acme: Acme) -> None:
     acme.workspace.select(ANA, view, "How long", "1 h")
     view = acme.window(ANA, "Needs 1 of Bo, Cleo, Dan")
     acme.workspace.select(ANA, view, "What", "read_customer_data")
-    acme.window(ANA, "Write the ticket first, like", "Only these tables")
+    acme.window(ANA, "Begin with the ticket, like", "Only these tables")
 
 
 def test_a_target_narrows_what_can_be_chosen(acme: Acme) -> None:

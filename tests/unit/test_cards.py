@@ -89,9 +89,11 @@ def test_of_two_needed_it_says_who_has_approved() -> None:
         comment="",
         at=NOW + timedelta(minutes=1),
     )
+    nobody = words.line(model.Story(request=stories.request(needs=2)), around())
+    assert nobody.startswith("0 of 2 so far · lapses at")
     story = model.Story(request=stories.request(needs=2), reviews=(review,))
     said = words.line(story, around())
-    assert said.startswith("1 of 2: Bo, <!date^1795183260^{time}|14:01 UTC> · Lapses at")
+    assert said.startswith("1 of 2: Bo, <!date^1795183260^{time}|14:01 UTC> · lapses at")
 
 
 def test_a_button_carries_an_id_and_nothing_else() -> None:
