@@ -13,7 +13,7 @@ from bot import clock as clocks
 from bot import context, errors, faults, model, outcome, places, policy, refusal, settled, store
 from bot.catalog import ticket
 
-MOST_PENDING = 10  # requests of one person waiting at a time
+MOST_PENDING = 250  # requests of one person waiting at a time; a script gone wild, not a busy day
 
 _PENDING = model.RequestStatus.PENDING
 
@@ -73,7 +73,7 @@ class Access:
             self._refuse(draft, decision, facts.requester)
         request = self._request(draft, decision, facts.requester)
         try:
-            self._record(request, facts)
+            self._record(request)
         except errors.Conflict:  # the same delivery, twice in the same instant
             known = self._known(draft)
             if known is None:
@@ -163,8 +163,6 @@ class Access:
         with self._store.begin(_actor(requester)) as tx:
             told = {"entitlement": draft.entitlement, "reasons": list(decision.reasons)}
             tx.record("request.refused", None, {**told, "fields": dict(decision.fields)})
-        if decision.held is not None:
-            raise errors.AlreadyHeld(decision.fields, decision.held)
         if decision.fields:
             raise errors.InvalidDraft(decision.fields)
         raise errors.NotAllowed(" ".join(decision.reasons))
@@ -205,13 +203,11 @@ class Access:
             channel_id=draft.channel_id,
         )
 
-    def _record(self, request: model.AccessRequest, facts: model.Facts) -> None:
+    def _record(self, request: model.AccessRequest) -> None:
         actor = store.Actor(kind="user", id=request.requester_id, name=request.requester_name)
         with self._store.begin(actor) as tx:
             if request.dedupe_key and tx.find_request_by_dedupe(request.dedupe_key):
                 raise errors.Conflict("This delivery has already become a request.")
-            if request.verdict is model.Verdict.AUTO_APPROVE:
-                _check_unheld(request, facts.holds, _holds(tx, request.requester_id))
             _check_limits(request, tx.requests(requester_id=request.requester_id, status=_PENDING))
             outcome.ask(tx, request)
 
@@ -315,10 +311,19 @@ def _check_requester(requester: model.Person | None) -> None:
         )
 
 
+def _alike(one: model.AccessRequest, other: model.AccessRequest) -> bool:
+    """Whether two ask for the same access, as long, in the same words: one has been sent twice."""
+    return (one.scope_hash, one.duration, one.justification) == (
+        other.scope_hash,
+        other.duration,
+        other.justification,
+    )
+
+
 def _check_limits(request: model.AccessRequest, waiting: Sequence[model.AccessRequest]) -> None:
     """Refuse what floods approvers: too much at a time, or the same again."""
     for other in waiting:
-        if other.scope_hash == request.scope_hash:
+        if _alike(other, request):
             raise errors.NotAllowed(
                 f"You have already asked for this: request {other.id} is waiting for a decision. "
                 "Withdraw it to ask differently."
@@ -333,16 +338,6 @@ def _holds(record: store.Store | store.Transaction, person_id: str) -> tuple[mod
     """What this person holds or is being granted."""
     live = record.grants(status=model.LIVE_GRANT, requester_id=person_id)
     return tuple(record.story(grant.id) for grant in live)
-
-
-def _check_unheld(
-    request: model.AccessRequest, before: Sequence[model.Story], now: Sequence[model.Story]
-) -> None:
-    """Of two alike in the same instant, a rule approves one."""
-    known = {story.request.id for story in before}
-    new = (story.request for story in now if story.request.id not in known)
-    if any((r.target, r.entitlement) == (request.target, request.entitlement) for r in new):
-        raise errors.Conflict("The same has just been granted to them.")
 
 
 def _actor(person: model.Person) -> store.Actor:

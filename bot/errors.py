@@ -46,14 +46,6 @@ class InvalidDraft(UserError):
         self.fields = dict(fields)
 
 
-class AlreadyHeld(InvalidDraft):
-    """They hold just that, by the grant of this id."""
-
-    def __init__(self, fields: Mapping[str, str], grant_id: str) -> None:
-        super().__init__(fields)
-        self.grant_id = grant_id
-
-
 class NotAllowed(UserError):
     """This person may not do that."""
 

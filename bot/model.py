@@ -157,7 +157,6 @@ class Decision:
     needs: int = 0  # how many distinct people must approve
     duration: timedelta | None = None  # what would be granted
     decide_within: timedelta | None = None
-    held: str | None = None  # the grant because of which nothing more is needed
     fields: Mapping[str, str] = field(default_factory=dict)
 
 

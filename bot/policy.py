@@ -177,25 +177,15 @@ def _wrong_justification(text: str, entitlement: catalogs.Entitlement) -> str | 
 def _decide(
     draft: model.Draft, catalog: catalogs.Catalog, facts: Facts, now: datetime
 ) -> model.Decision:
-    """What becomes of a draft that is in order.
-
-    What somebody holds is not given to them once more by rule alone. People may always be asked for
-    longer than it lasts.
-    """
+    """What becomes of a draft that is in order; whoever holds the same already is told so."""
     entitlement = catalog.entitlements[draft.entitlement]
     rule = catalog.rule_of(entitlement)
     wanted = draft.duration if draft.duration is not None else entitlement.default_duration
-    decision, held = (
-        _by_rule(rule, entitlement, facts, wanted),
-        _held(draft, entitlement, facts, now),
-    )
+    decision = _by_rule(rule, entitlement, facts, wanted)
+    held = _held(draft, entitlement, facts, now)
     if held is None or held.grant is None or decision.verdict is model.Verdict.DENY:
         return decision
-    asks_people = decision.verdict is model.Verdict.NEEDS_APPROVAL
-    if asks_people and now + wanted >= held.grant.expires_at:
-        return decision
-    said = _held_already(held.grant, entitlement, rule, facts, now, longer=asks_people)
-    return replace(_deny(said, "entitlement", rule.name), held=held.grant.id)
+    return replace(decision, reasons=(*decision.reasons, _held_already(held.grant, facts, now)))
 
 
 def _held(
@@ -216,24 +206,10 @@ def _held(
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
-def _held_already(
-    grant: model.Grant,
-    entitlement: catalogs.Entitlement,
-    rule: catalogs.Rule,
-    facts: Facts,
-    now: datetime,
-    *,
-    longer: bool,
-) -> str:
+def _held_already(grant: model.Grant, facts: Facts, now: datetime) -> str:
     if grant.status is model.GrantStatus.ACTIVATING:
-        return "This is being granted to you just now. /jit mine shows it."
-    until = f"You hold this until {_local(grant.expires_at, now, facts)}"
-    if longer:
-        return f"{until}, which is longer. /jit mine opens it."
-    alone = rule.auto_approve_up_to or timedelta(0)
-    more = f", or ask people for more than {duration.words(alone)}"
-    asking = more if alone < entitlement.max_duration else ""
-    return f"{until}. /jit mine opens it. To start anew, give it back first{asking}."
+        return "The same is being granted to you just now"
+    return f"You hold this until {_local(grant.expires_at, now, facts)}"
 
 
 def _local(moment: datetime, now: datetime, facts: Facts) -> str:

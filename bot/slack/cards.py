@@ -172,15 +172,6 @@ def live(story: model.Story, around: Around) -> Message:
     return _direct(story, "live", around, same_again(request) if where is State.ENDED else None)
 
 
-def held(story: model.Story, said: str) -> list[blocks.Block]:
-    """To somebody who asked for what they hold: what they can do with it."""
-    request = story.request
-    if words.state(story) is not State.ACTIVE:
-        return [blocks.quote(said)]
-    buttons = blocks.actions(f"held.{request.id}", credentials(request), done(request))
-    return [blocks.quote(said), buttons]
-
-
 def told(story: model.Story, around: Around, line: str) -> Message:
     """To the requester: nothing came of it, and why."""
     request = story.request

@@ -56,7 +56,7 @@ class Copies:
             clients.NETWORK
         ):  # Slack refuses when it is not ours: then it is none of our business
             return
-        _log.warning("copy_retired", request=story.request.id, kind=counts.kind)
+        _log.info("copy_retired", request=story.request.id, kind=counts.kind)
 
 
 def _is_there(message: model.MessageRef, origin: Origin) -> bool:

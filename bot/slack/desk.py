@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bot import access, errors, grants, model, notices, render, store
 from bot import catalog as catalogs
-from bot.slack import answers, blocks, cards, command, forms, home, identity, modals, scene, words
+from bot.slack import answers, blocks, command, forms, home, identity, modals, scene, words
 from bot.slack.origin import Origin
 
 Describe = Callable[[model.Story], Sequence[str]]
@@ -75,12 +75,7 @@ class Desk:
             why=asked.why,
             channel_id=origin.channel_id,
         )
-        try:
-            story = self._access.submit(form.draft(origin.user_id, origin.key))
-        except errors.AlreadyHeld as held:
-            story = self._store.story(held.grant_id)
-            self._answers.private(origin, str(held), cards.held(story, str(held)))
-            return
+        story = self._access.submit(form.draft(origin.user_id, origin.key))
         said = words.message("receipt", story, self._scene.plain())
         self._answers.private(origin, said, [blocks.section(said)])
 

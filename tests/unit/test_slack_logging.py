@@ -20,6 +20,7 @@ def test_a_token_in_the_environment_is_no_reason_to_warn(
 
 
 def test_what_bolt_warns_of_otherwise_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)  # whatever an earlier test configured
     app.bolt_app(client.web_client("xoxb-1", NOBODY))
     logging.getLogger("slack_bolt").warning("something else")
     assert [record.message for record in caplog.records] == ["something else"]
