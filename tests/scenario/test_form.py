@@ -185,19 +185,10 @@ def test_a_typed_duration_that_is_too_long_is_said_at_once(acme: Acme) -> None:
     acme.window(ANA, "At most 1 h for write_logs.", "Approved automatically")
 
 
-def test_what_one_holds_already_is_said_before_and_beside_and_can_be_opened(acme: Acme) -> None:
+def test_what_one_holds_already_is_said_before_it_is_sent(acme: Acme) -> None:
     acme.slash(ANA, "/jit write_logs 15m why not")
     acme.told(ANA, "write_logs on shop is yours until")
     acme.slash(ANA, "/jit write_logs")
-    acme.window(ANA, "You hold this until", "/jit mine opens it.")
-    wrong = acme.workspace.submit(ANA, values={"Why": "again"})
-    assert wrong is not None
-    assert [text[:19] for text in wrong.values()] == ["You hold this until"]
-    acme.workspace.close_view(ANA)
-    acme.slash(ANA, "/jit write_logs 15m again")
-    said = acme.whispered(ANA, "You hold this until", "Open credentials", "I'm done")
-    acme.workspace.click(ANA, said, "Open credentials")
-    acme.window(ANA, "psql 'postgresql://jit_")
-    assert len(acme.store.grants()) == 1
-    acme.slash(ANA, "/jit write_logs 1h the long run")
-    acme.wait_card("the long run")
+    acme.window(ANA, "Approved automatically up to 30 min", "You hold this until")
+    assert acme.workspace.submit(ANA, values={"Why": "again"}) is None
+    acme.workspace.wait_for(lambda: len(acme.store.grants()) == 2)
