@@ -72,7 +72,7 @@ $$;
 
 -- The bot: no superuser, owns nothing, reads no data. It may make roles, and hand out exactly the
 -- roles below. Nothing is handed to it by itself for the roles it makes.
-CALL pg_temp.jit_role({bot_name}, 'LOGIN CREATEROLE INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10');
+CALL pg_temp.jit_role({bot_name}, 'LOGIN CREATEROLE INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 50');
 DO $self$
 BEGIN
     IF current_setting('server_version_num')::int >= 160000 THEN
