@@ -104,9 +104,10 @@ class Fleet:
         return [request.id for request in made]
 
     def live(self, count: int = 1) -> list[str]:
-        """Grants that are active."""
+        """Grants that are active, and said to be: who dies while posting may say a line twice."""
         ids = self.approved(count)
         self.wait(lambda: all(self.status(i) is model.GrantStatus.ACTIVE for i in ids))
+        self.wait(lambda: self.store.outbox_depth() == 0)
         return ids
 
     def end_at(self, ids: list[str], moment: datetime) -> None:
