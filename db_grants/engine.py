@@ -6,10 +6,11 @@ Every method returns or raises within the engine's own deadline, also when the s
 the network swallows packets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from db_grants import errors
 from db_grants.spec import (
     Activity,
     Closed,
@@ -73,6 +74,20 @@ class Engine(Protocol):
         Only after `close`. A missing role is success. Raises StillAlive, TargetUnavailable,
         OutcomeUnknown.
         """
+
+    def close_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Closed | errors.DbGrantsError]:
+        """`close` for each, at most a hundred, in as few turns as can be: what came of it by grant id.
+
+        One that fails does not stop the others; its error is its value. The one deadline is for all.
+        Raises TargetUnavailable when nothing is known of any of them.
+        """
+
+    def remove_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Removed | errors.DbGrantsError]:
+        """`remove` for each, as `close_all`: only after `close`. Raises TargetUnavailable as that."""
 
     def activity(self, role: ManagedRole, since: datetime) -> Activity:
         """What the holder did. Never raises for thin evidence: says so. Raises TargetUnavailable."""

@@ -7,10 +7,10 @@ tests/contract. A test may connect sessions and make operations fail.
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from db_grants import errors, naming
 from db_grants.spec import (
@@ -31,6 +31,8 @@ from db_grants.spec import (
     Statement,
     Survey,
 )
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,6 +190,20 @@ class MemoryEngine:
                 del self._roles[role.name]
             return Removed(at=self._clock(), quarantined=(), residue=())
 
+    def close_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Closed | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.close_all`. `fail("close", …)` fails single ones of them."""
+        self._begin("close_all", "")
+        return {role.grant_id: _outcome(self.close, role) for role in roles}
+
+    def remove_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Removed | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.remove_all`. `fail("remove", …)` fails single ones."""
+        self._begin("remove_all", "")
+        return {role.grant_id: _outcome(self.remove, role) for role in roles}
+
     def activity(self, role: ManagedRole, since: datetime) -> Activity:
         """What `connect` and `run` were told."""
         self._begin("activity", role.name)
@@ -323,6 +339,15 @@ class MemoryEngine:
             seen if seen.ended_at else replace(seen, ended_at=now)
             for seen in self._seen.get(oid, [])
         ]
+
+
+def _outcome(
+    step: Callable[[ManagedRole], _Result], role: ManagedRole
+) -> _Result | errors.DbGrantsError:
+    try:
+        return step(role)
+    except errors.DbGrantsError as error:
+        return error
 
 
 def _check_scope(scope: Scope) -> None:

@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -12,6 +12,7 @@ from db_grants import errors
 from db_grants.postgres import (
     activity,
     atoms,
+    batches,
     bootstrap,
     doctor,
     ending,
@@ -176,6 +177,27 @@ class PostgresEngine:
         with self._links.link() as link:
             search = self._search_for(link)
             return ending.Removal(self._links, link, role, search).run(self._clock)
+
+    def close_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Closed | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.close_all`."""
+        with self._links.link() as link:
+            return batches.one_by_one(
+                link, roles, lambda role: ending.close(self._links, link, role, self._clock)
+            )
+
+    def remove_all(
+        self, roles: Sequence[ManagedRole]
+    ) -> Mapping[str, Removed | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.remove_all`."""
+        with self._links.link() as link:
+            search = self._search_for(link)
+            return batches.one_by_one(
+                link,
+                roles,
+                lambda role: ending.Removal(self._links, link, role, search).run(self._clock),
+            )
 
     def _search_for(self, link: links.Link) -> residue.Search:
         """It changes with the server's version only, so it is worked out once."""

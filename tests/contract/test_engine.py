@@ -11,7 +11,16 @@ import pytest
 from db_grants import errors, naming
 from db_grants.engine import Engine
 from db_grants.memory import MemoryEngine
-from db_grants.spec import Credential, Evidence, GrantSpec, Privilege, Scope, TableScope
+from db_grants.spec import (
+    Closed,
+    Credential,
+    Evidence,
+    GrantSpec,
+    Privilege,
+    Removed,
+    Scope,
+    TableScope,
+)
 from tests.fixtures_postgres import SCOPES, Shop, drop_shop, make_shop
 
 
@@ -199,6 +208,35 @@ def test_closing_and_removing_twice_is_the_same_as_once(world: World) -> None:
     assert world.engine.remove(role).clean
     assert world.engine.close(role).sessions_cut == ()
     assert world.engine.remove(role).clean
+    assert world.engine.managed() == ()
+
+
+def test_many_are_ended_at_once(world: World) -> None:
+    specs = [world.spec(f"many000{number}") for number in range(5)]
+    roles = [world.engine.create(spec) for spec in specs]
+    given = world.engine.reveal(roles[0], specs[0].expires_at, world.database)
+    closed = world.engine.close_all(roles)
+    assert [type(closed[role.grant_id]) for role in roles] == [Closed] * 5
+    assert not world.login(given)
+    removed = world.engine.remove_all(roles)
+    assert {grant_id for grant_id, found in removed.items() if isinstance(found, Removed)} == {
+        spec.grant_id for spec in specs
+    }
+    assert all(isinstance(found, Removed) and found.clean for found in removed.values())
+    assert world.engine.managed() == ()
+
+
+def test_ending_none_at_once_is_well(world: World) -> None:
+    assert world.engine.close_all([]) == {}
+    assert world.engine.remove_all([]) == {}
+
+
+def test_one_that_is_gone_already_is_ended_with_the_others(world: World) -> None:
+    roles = [world.engine.create(world.spec(f"gone000{number}")) for number in range(2)]
+    world.engine.close(roles[0])
+    world.engine.remove(roles[0])
+    assert all(isinstance(each, Closed) for each in world.engine.close_all(roles).values())
+    assert all(isinstance(each, Removed) for each in world.engine.remove_all(roles).values())
     assert world.engine.managed() == ()
 
 
