@@ -210,6 +210,7 @@ class Access:
                 raise errors.Conflict("This delivery has already become a request.")
             _check_limits(request, tx.requests(requester_id=request.requester_id, status=_PENDING))
             outcome.ask(tx, request)
+            faults.checkpoint("request-uncommitted")
 
     def _withdraw(self, request: model.AccessRequest) -> None:
         who = request.requester_name
@@ -279,6 +280,7 @@ class Access:
                 outcome.supersede(tx, story.request, change)
             else:
                 outcome.answer(tx, story, reviewer, answer, comment, needs)
+            faults.checkpoint("decision-uncommitted")
         if change is not None:
             self._wake()
             raise errors.TooLate(settled.superseded(change))
