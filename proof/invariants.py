@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot import alarms, ending, model, notices, retry
-from tests.reality import Record, Role, Said, Target, Transcript
+from proof.reality import Record, Role, Said, Target, Transcript
 
 FINAL = frozenset(model.GrantStatus) - model.LIVE_GRANT
 LIMIT = timedelta(seconds=60)  # from the deadline on: no access, or an alarm that repeats
@@ -225,7 +225,7 @@ def audited(seen: Evidence) -> Iterator[str]:
 
 def _told(record: Record, story: model.Story) -> Iterator[str]:
     request, grant = story.request, story.grant
-    events = [event for event in record.events if event.request_id == request.id]
+    events = record.about(request.id)
     types = Counter(event.type for event in events)
     wanted: dict[str, int] = Counter(f"review.{r.answer}" for r in story.reviews)
     wanted["request.submitted"] = 1
@@ -324,10 +324,7 @@ _CLAIMS: tuple[tuple[str, frozenset[str]], ...] = (
 def truthful(seen: Evidence) -> Iterator[str]:
     """I8: no text claims what is not committed, or was not yet when it was said."""
     stories = {story.request.id: story for story in seen.record.stories}
-    happened = {
-        id_: {e.type: e.at for e in reversed(seen.record.events) if e.request_id == id_}
-        for id_ in stories
-    }
+    happened = {id_: {e.type: e.at for e in reversed(seen.record.about(id_))} for id_ in stories}
     for said in seen.transcript.said:
         if said.request_id in stories:
             story = stories[said.request_id]

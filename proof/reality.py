@@ -6,7 +6,7 @@ session, prepared transaction and privilege.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from bot import alarms, model, outbox, store
 from bot.demo.workspace import acts
-from bot.store import tables
+from bot.store import mapping, tables
 from db_grants import memory
 
 
@@ -30,16 +30,26 @@ class Record:
     chain: store.Verification
     waiting: int  # lines still to be said
     ringing: tuple[alarms.Open, ...]  # alarms that are not over
-    dump: str  # every value of every table
+    dump: str  # every value of every table; empty where no secret is looked for
+    grants: dict[str, model.Grant] = field(init=False, repr=False)  # every one by id
+    _happened: Mapping[str, list[model.AuditEvent]] = field(init=False, repr=False)
 
-    @property
-    def grants(self) -> dict[str, model.Grant]:
-        """Every grant by id."""
-        return {story.grant.id: story.grant for story in self.stories if story.grant}
+    def __post_init__(self) -> None:
+        """Sort once: a benchmark's record holds hundreds of thousands of events."""
+        grants = {story.grant.id: story.grant for story in self.stories if story.grant}
+        happened: dict[str, list[model.AuditEvent]] = {}
+        for event in self.events:
+            happened.setdefault(event.request_id or "", []).append(event)
+        object.__setattr__(self, "grants", grants)
+        object.__setattr__(self, "_happened", happened)
+
+    def about(self, request_id: str) -> list[model.AuditEvent]:
+        """What happened to a request, in order."""
+        return self._happened.get(request_id, [])
 
     def types(self, request_id: str) -> list[str]:
-        """What happened to a request, in order."""
-        return [event.type for event in self.events if event.request_id == request_id]
+        """The types of that."""
+        return [event.type for event in self.about(request_id)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +94,45 @@ class Transcript:
     raw: str = ""
 
 
-def record(kept: store.Store, now: datetime) -> Record:
-    """The whole record."""
-    asked = kept.requests(limit=100_000)
+def record(kept: store.Store, now: datetime, *, dump: bool = True) -> Record:
+    """The whole record. `dump`: with every value as text, to look for secrets in."""
     return Record(
         now=now,
-        stories=tuple(kept.story(request.id) for request in asked),
+        stories=tuple(_stories(kept)),
         events=tuple(kept.all_events()),
         chain=kept.verify_chain(),
         waiting=kept.outbox_depth(),
         ringing=alarms.everything(kept),
-        dump=_dump(kept),
+        dump=_dump(kept) if dump else "",
     )
+
+
+def _stories(kept: store.Store) -> Iterator[model.Story]:
+    """Every request with what belongs to it: four looks in one snapshot, however many there are."""
+    with kept._database.read() as connection:
+        asked = _values(connection, model.AccessRequest, tables.access_request)
+        grants = {g.id: g for g in _values(connection, model.Grant, tables.access_grant)}
+        reviews = _by_request(_values(connection, model.Review, tables.review, "at"))
+        messages = _by_request(_values(connection, model.MessageRef, tables.message, "n"))
+    for request in sorted(asked, key=lambda each: each.created_at, reverse=True):
+        yield model.Story(
+            request=request,
+            reviews=tuple(reviews.get(request.id, ())),
+            grant=grants.get(request.id),
+            messages=tuple(messages.get(request.id, ())),
+        )
+
+
+def _values(connection: sa.Connection, cls: type[Any], table: sa.Table, order: str = "") -> Any:
+    query = sa.select(table).order_by(table.c[order]) if order else sa.select(table)
+    return [mapping.value_from(cls, row, table) for row in connection.execute(query)]
+
+
+def _by_request(values: Iterable[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for value in values:
+        found.setdefault(value.request_id, []).append(value)
+    return found
 
 
 def _dump(kept: store.Store) -> str:
@@ -165,8 +202,11 @@ SELECT count(*) FROM pg_stat_activity a
 """
 
 
-def postgres(name: str, admin_url: str) -> Target:
-    """A real server, and the database of that URL, as its superuser sees it."""
+def postgres(name: str, admin_url: str, *, privileges: bool = True) -> Target:
+    """A real server, and the database of that URL, as its superuser sees it.
+
+    `privileges`: with what each role can do, which takes long where roles and tables are many.
+    """
     with psycopg.connect(admin_url) as admin:
         found = admin.execute(_ROLES).fetchall()
         (ghosts,) = admin.execute(_GHOSTS).fetchone() or (0,)
@@ -178,13 +218,17 @@ def postgres(name: str, admin_url: str) -> Target:
                 sessions=row[3],
                 prepared=row[4],
                 powers=row[5],
-                holds=frozenset(h for (h,) in admin.execute(_HOLDS, {"oid": row[1]})),
+                holds=_holds(admin, row[1]) if privileges else None,
             )
             for row in found
         )
         others: dict[str, str] = dict(admin.execute(_OTHERS).fetchall())
         (at,) = admin.execute("SELECT now()").fetchone() or (datetime.now(UTC),)
     return Target(name=name, at=at, managed=managed, others=others, ghosts=ghosts)
+
+
+def _holds(admin: psycopg.Connection, oid: int) -> frozenset[str]:
+    return frozenset(holds for (holds,) in admin.execute(_HOLDS, {"oid": oid}))
 
 
 def scoped(admin_url: str, scope: Mapping[str, Any]) -> frozenset[str]:
@@ -307,5 +351,5 @@ def overheard(workspace: acts.Workspace) -> set[str]:
             heard.update(re.findall(r"postgresql://jit_\w+:([^@\"\\]+)@", text))
         note(kind, name, **more)
 
-    workspace.wire.note = listen  # type: ignore[method-assign, assignment]
+    workspace.wire.note = listen  # type: ignore[method-assign]
     return heard

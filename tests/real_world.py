@@ -16,7 +16,7 @@ import psycopg
 from bot import access, catalog, clock, model, service, store
 from db_grants import errors as target_errors
 from db_grants import spec
-from tests import invariants, reality
+from proof import invariants, reality
 from tests.fixtures_core import ANA, BO, Channel, Directory
 from tests.fixtures_postgres import BOT_PASSWORD, Shop
 

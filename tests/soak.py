@@ -27,7 +27,7 @@ from bot import clock, errors, store
 from bot.demo import postgres
 from bot.demo.workspace import acts, server
 from bot.demo.workspace import people as accounts
-from tests import invariants, reality
+from proof import invariants, reality
 from tests.fixtures_postgres import BOT_PASSWORD, SETTINGS, Shop, make_shop
 from tests.soak_cast import CATALOG, FINAL, Bots, Ends, People, Superuser, crowd
 

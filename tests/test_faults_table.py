@@ -18,7 +18,7 @@ H hostile or clumsy people with a database login, T messages in Slack that are n
 C changes of the catalog, A alarms.
 
 What always holds besides, whatever is expected here, is in [architecture.md](architecture.md);
-`tests/invariants.py` checks it after every scenario, and `tests/stateful` after every step of
+`proof/invariants.py` checks it after every scenario, and `tests/stateful` after every step of
 random histories. How often faults at random moments leave anything behind is measured by
 `make soak`. What an operator does when something rings is in [runbook.md](runbook.md).
 

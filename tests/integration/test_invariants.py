@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from bot import model, outbox
-from tests import invariants, reality
+from proof import invariants, reality
 from tests.fixtures_postgres import Shop
 from tests.real_world import RealWorld
 

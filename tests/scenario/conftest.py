@@ -10,7 +10,7 @@ from bot import catalog, clock, service, slack, store
 from bot.demo.workspace import acts, server, things
 from bot.slack import client, identity
 from db_grants import memory
-from tests import invariants, reality
+from proof import invariants, reality
 from tests.fixtures_core import Target
 
 ACCESS, AUDIT, GENERAL = "C0ACCESS", "C0AUDIT", "C0GENERAL"

@@ -10,7 +10,7 @@ import pytest
 
 from bot import app, clock, model, settings
 from bot.demo.workspace import acts, server
-from tests import invariants, reality
+from proof import invariants, reality
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import BOT_PASSWORD, Shop
 from tests.scenario.conftest import ACCESS, ANA, AUDIT, BO, GENERAL, text_of
