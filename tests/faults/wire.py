@@ -67,6 +67,14 @@ class Wire:
             delivered, self._wanted = self._wanted[1], None
             return delivered
 
+    def heard(self, data: bytes) -> bytes:
+        """What the server hears of `data`."""
+        return data
+
+    def note_lost(self) -> None:
+        """What was asked for is about to be lost; called just before the link is cut."""
+        self.lost.set()
+
     def close(self) -> None:
         """Cut everything and stop listening."""
         self.closing.set()
@@ -134,13 +142,13 @@ class _Link:
             while data := self._client.recv(_CHUNK):
                 delivered = self._wire.takes(data)
                 if delivered is False:
-                    self._wire.lost.set()
+                    self._wire.note_lost()
                     self.cut()
                     return
                 self._holding = self._holding or delivered is True
                 self._wait()
                 if self._wire.mode is not Mode.BLACKHOLE:
-                    self._server.sendall(data)
+                    self._server.sendall(self._wire.heard(data))
         self._hang_up(self._server)
 
     def _answer(self) -> None:
@@ -150,7 +158,7 @@ class _Link:
                 if self._holding:
                     held += data
                     if _READY in held:
-                        self._wire.lost.set()
+                        self._wire.note_lost()
                         self.cut()
                         return
                     continue
