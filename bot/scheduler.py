@@ -97,6 +97,7 @@ class Scheduler:
     def sweep(self, *, everything: bool = False) -> None:
         """Look at the record once and hand out what is due; `everything`: also what waits to retry."""
         now = self._clock.now()
+        self._step("leap", self._grants.judge_leap)
         self._step("begin_due", self._begin_due)
         for moving in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
             hand_out = functools.partial(self._hand_out, moving, now, everything=everything)
@@ -189,11 +190,15 @@ class Scheduler:
             except errors.Busy:
                 _log.warning("lane_full", target=grant.target)
 
+    def _clock_urgency(self) -> work.Urgency:
+        """Ends may hang on what a target's clock says."""
+        return work.Urgency.CLOSE if self._clock.leap() else work.Urgency.CLEAN
+
     def _measure_clocks(self) -> None:
         for target in self._grants.skew.due():
             look = functools.partial(self._grants.skew.look, target)
             try:
-                self._lanes.target(target).submit("clock", look, work.Urgency.CLEAN)
+                self._lanes.target(target).submit("clock", look, self._clock_urgency())
             except errors.Busy:
                 _log.warning("lane_full", target=target)
 

@@ -2,6 +2,9 @@
 
 Deadlines are kept twice: by us, and by the target's own VALID UNTIL. Clocks too far apart would make
 these two different times, so nothing is granted then, and somebody is told. Ends go on regardless.
+
+While the machine's clock is ahead of the time that passed here (`leap`), it is the machine's that is
+measured, and nothing is granted at all.
 """
 
 import json
@@ -13,16 +16,19 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import clock as clocks
-from bot import store
+from bot import leap as leaps
+from bot import model, store
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 
 _log = structlog.get_logger(__name__)
 
-LIMIT = timedelta(seconds=30)
+LIMIT = clocks.LIMIT
 EVERY = timedelta(minutes=1)
+IN_DOUBT_EVERY = timedelta(seconds=2)  # while the machine's own clock is doubted
 STALE = timedelta(minutes=5)  # a measurement this old says nothing any more
 _KEPT = "skew:"  # followed by target and machine
+_ITSELF = "the machine "  # no target's name has a space: a machine against the time that passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,42 +56,79 @@ class Skew:
         self._engines = engines
         self._clock = clock
         self._looked: dict[str, datetime] = {}
+        self._leap = leaps.Leap(store=store, clock=clock, targets=engines.keys())
+        self._doubting = False
 
     def due(self) -> tuple[str, ...]:
         """Targets not measured for EVERY; handing them out counts as a measurement."""
-        now = self._clock.now()
-        due = [name for name in self._engines if self._looked.get(name, now - EVERY) <= now - EVERY]
-        self._looked |= dict.fromkeys(due, now)
+        due = [name for name in self._engines if self._is_due(name)]
+        self._looked |= dict.fromkeys(due, self._clock.now())
         return tuple(due)
 
     def look(self, target: str) -> None:
         """Measure and keep. A target that does not answer is another matter, told elsewhere."""
         try:
-            self._keep(self._measured(target))
+            measured = self._measured(target)
         except target_errors.DbGrantsError as error:
+            self._leap.hear(target, None)
             _log.debug("skew_unknown", target=target, why=str(error))
+            return
+        self._keep(measured)
 
     def check(self, target: str) -> Measured:
-        """Measure before granting; kept when it is large. Raises what the engine raises."""
+        """Measure before granting; kept when it is large.
+
+        Raises TargetUnavailable while the machine's clock is doubted, and what the engine raises.
+        """
+        leap = self._clock.leap()
+        if leap:
+            raise target_errors.TargetUnavailable(f"{sentence(self._of_machine(leap))}.")
         measured = self._measured(target)
         if measured.large:
             self._keep(measured)
         return measured
 
+    def settle(self) -> tuple[model.Grant, ...]:
+        """What follows from a leap of the machine's clock: grants that are over by two clocks."""
+        told = self._leap.settle()
+        leap = self._clock.leap()
+        itself = self._of_machine(leap)
+        if leap and told and self._is_due(itself.target):
+            self._looked[itself.target] = itself.at
+            self._keep(itself)
+        if self._doubting and not leap:
+            self._looked.clear()  # what was measured meanwhile says nothing any more
+            self._store.forget(_key(itself))
+        self._doubting = bool(leap)
+        return self._leap.over()
+
+    def _is_due(self, name: str) -> bool:
+        now, every = self._clock.now(), IN_DOUBT_EVERY if self._clock.leap() else EVERY
+        return self._looked.get(name, now - every) <= now - every
+
     def _measured(self, target: str) -> Measured:
-        return Measured(
-            target=target,
-            machine=socket.gethostname(),
-            ahead=ahead(self._engines[target], self._clock),
-            at=self._clock.now(),
-        )
+        """Against the machine's clock, right or not; whether that is right, `leap` judges."""
+        past = ahead(self._engine(target), self._clock)
+        self._leap.hear(target, past)
+        return self._measurement(target, past - self._clock.leap())
+
+    def _of_machine(self, leap: timedelta) -> Measured:
+        return self._measurement(f"{_ITSELF}{socket.gethostname()}", leap)
+
+    def _measurement(self, target: str, ahead: timedelta) -> Measured:
+        now = self._clock.now()
+        return Measured(target=target, machine=socket.gethostname(), ahead=ahead, at=now)
+
+    def _engine(self, target: str) -> engines_.Engine:
+        if target not in self._engines:  # it left the catalog while a grant was in the making
+            raise target_errors.TargetUnavailable(f"No connection to {target} is set up.")
+        return self._engines[target]
 
     def _keep(self, measured: Measured) -> None:
-        if measured.large:
+        if measured.large and not self._doubting:
             _log.error("clock_skew", target=measured.target, seconds=_seconds(measured))
         told = {"seconds": measured.ahead.total_seconds(), "at": measured.at.isoformat()}
-        key = f"{_KEPT}{measured.target}:{measured.machine}"
-        self._store.put(key, json.dumps(told))
+        self._store.put(_key(measured), json.dumps(told))
 
 
 def ahead(engine: engines_.Engine, clock: clocks.Clock) -> timedelta:
@@ -108,11 +151,20 @@ def latest(store: store.Store, now: datetime) -> tuple[Measured, ...]:
 def sentence(measured: Measured) -> str:
     """What is wrong, for people."""
     seconds = _seconds(measured)
+    if measured.target.startswith(_ITSELF):
+        return (
+            f"The clock of {measured.target} leapt ahead by {seconds:,} s that did not pass, and is "
+            "not believed while no target confirms it: nothing is granted, and nothing ended early"
+        )
     where = "ahead of" if seconds > 0 else "behind"
     return (
         f"The clock of {measured.target} is {abs(seconds):,} s {where} the bot's, "
         f"and nothing is granted while they differ by more than {LIMIT.seconds} s"
     )
+
+
+def _key(measured: Measured) -> str:
+    return f"{_KEPT}{measured.target}:{measured.machine}"
 
 
 def _seconds(measured: Measured) -> int:

@@ -52,12 +52,61 @@ def test_a_clock_set_back_neither_turns_time_back_nor_stops_it() -> None:
     assert clock.now() == NOON + timedelta(minutes=30)  # a grant of 30 minutes ends after 30
 
 
-def test_a_clock_set_forward_is_believed() -> None:
+def test_a_clock_set_forward_a_little_is_believed() -> None:
     machine = Machine()
     clock = machine.clock()
     clock.now()
-    machine.set_clock(hours=1)
+    machine.set_clock(seconds=30)
+    assert clock.now() == NOON + timedelta(seconds=30)
+    assert not clock.leap()
+
+
+def test_a_clock_set_forward_far_is_not_believed_and_time_goes_on() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.set_clock(hours=2)
+    machine.wait(minutes=5)
+    assert clock.now() == NOON + timedelta(minutes=5)
+    assert clock.leap() == timedelta(hours=2)
+    machine.set_clock(hours=-2)
+    assert clock.now() == NOON + timedelta(minutes=5)
+    assert not clock.leap()
+
+
+def test_a_leap_that_is_confirmed_is_believed_and_the_next_one_is_not() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.set_clock(hours=2)
+    confirmed = clock.leap()
+    machine.set_clock(minutes=1)
+    clock.believe(confirmed)
+    assert clock.now() == NOON + timedelta(hours=2)
+    assert clock.leap() == timedelta(minutes=1)
+
+
+def test_many_little_steps_are_not_a_leap_but_a_large_one_is() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    for _ in range(10):
+        machine.set_clock(seconds=1)
+        machine.wait(seconds=10)
+        clock.now()
+    assert clock.now() == machine.wall
+    machine.set_clock(seconds=31)
+    assert clock.leap() == timedelta(seconds=31)
+
+
+def test_a_clock_that_rests_believes_no_leap_either() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.raise_to(NOON + timedelta(hours=1))
+    clock.rest(allowed=True)
+    machine.wait(minutes=10)
     assert clock.now() == NOON + timedelta(hours=1)
+    machine.set_clock(hours=2)
+    machine.wait(minutes=10)
+    assert clock.leap() > timedelta(hours=1)
+    assert clock.now() == NOON + timedelta(hours=1, minutes=10)  # in doubt it does not stand still
 
 
 def test_it_goes_on_from_the_time_that_was_recorded() -> None:
@@ -100,7 +149,9 @@ def test_it_never_runs_back_and_gives_nobody_a_second_more(acts: list[tuple[str,
         if what == "wait":
             before = clock.now()
             machine.wait(seconds=abs(seconds))
-            assert resting or clock.now() - before >= timedelta(seconds=abs(seconds))
+            gone = clock.now() - before
+            assert resting or gone >= timedelta(seconds=abs(seconds))
+            assert gone <= timedelta(seconds=abs(seconds)) + clocks.LIMIT
         elif what == "set":
             machine.set_clock(seconds=seconds)
         else:
