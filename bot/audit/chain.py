@@ -6,22 +6,23 @@ from dataclasses import replace
 from bot import store as stores
 
 
-def verify(store: stores.Store, *, witness: tuple[int, str] | None = None) -> stores.Verification:
-    """Walk the whole chain; the first event that was edited, deleted or moved is named.
+def verify(
+    store: stores.Store, *, witness: tuple[int, str] | None = None, whole: bool = True
+) -> stores.Verification:
+    """Walk the chain; the first event that was edited, deleted or moved is named.
 
     A tail that was cut off leaves no trace in the chain itself. `witness` is a (seq, hash) kept
-    elsewhere, such as a digest's chain head: the chain must still hold it.
+    elsewhere, such as a digest's chain head: the chain must still hold it. The hash may be its
+    beginning. Not `whole`: from the witness on, for who has walked up to there before.
     """
-    found = store.verify_chain()
-    if witness is None or not found.ok:
-        return found
-    seq, seen = witness
-    if seq == 0:
+    seq, seen = witness or (0, "")
+    found = store.verify_chain(0 if whole else seq)
+    if seq == 0 or not found.ok:
         return found
     event = next(iter(store.events(seq - 1, 1)), None)
-    if event is None:
+    if event is None or event.seq != seq:
         problem = f"the chain ends at {found.count}, but event {seq} was seen"
-    elif event.hash != seen:
+    elif not event.hash.startswith(seen):
         problem = "it is not the event that was seen"
     else:
         return found
@@ -30,7 +31,7 @@ def verify(store: stores.Store, *, witness: tuple[int, str] | None = None) -> st
 
 def holds(store: stores.Store, head: str) -> bool:
     """Whether an event's hash begins so: whether a head that was noted elsewhere is still in it."""
-    return any(event.hash.startswith(head.casefold()) for event in store.all_events())
+    return store.holds_hash(head.casefold())
 
 
 def export_jsonl(store: stores.Store, *, after: int = 0) -> Iterator[str]:
@@ -38,6 +39,5 @@ def export_jsonl(store: stores.Store, *, after: int = 0) -> Iterator[str]:
 
     What stands under "event" is the very text that was hashed, byte for byte.
     """
-    for event in store.all_events():
-        if event.seq > after:
-            yield f'{{"event":{event.body},"hash":"{event.hash}"}}'
+    for body, hash_ in store.texts(after):
+        yield f'{{"event":{body},"hash":"{hash_}"}}'

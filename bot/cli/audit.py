@@ -19,13 +19,18 @@ def verify(
     head: Annotated[
         str | None, typer.Option(help="A chain head noted earlier, as in the digest.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only from there on: SEQ:HASH, as this command printed it before."),
+    ] = None,
     as_json: desk.AsJson = False,
 ) -> None:
     """Walk the whole chain. Exit code 1 when an event is not what was recorded."""
-    if head is not None and len(head) < _SHORTEST_HEAD:
-        raise errors.OperatorError(f"--head needs at least {_SHORTEST_HEAD} digits of the hash.")
+    if head is not None:
+        _check_length("--head", head)
+    witness = _checkpoint(since) if since is not None else None
     with desk.desk(ctx).store() as store:
-        found = chain.verify(store)
+        found = chain.verify(store, witness=witness, whole=witness is None)
         known = head is None or chain.holds(store, head)
     if as_json:
         desk.answer(
@@ -44,9 +49,24 @@ def verify(
         print(f"The chain of {found.count} events holds, but {head} is not in it: its end was cut.")
     elif not found.count:
         print("Nothing is recorded yet.")
+    elif witness is not None:
+        print(f"Events {witness[0]} to {found.count} hold; the chain's head is {found.head}.")
     else:
         print(f"The chain of {found.count} events holds; its head is {found.head}.")
     raise typer.Exit(0 if found.ok and known else 1)
+
+
+def _checkpoint(text: str) -> tuple[int, str]:
+    seq, _, seen = text.partition(":")
+    if not (seq.isdecimal() and int(seq)):
+        raise errors.OperatorError("--since needs a number and a hash, like 120:0a1b2c3d.")
+    _check_length("--since", seen)
+    return int(seq), seen.casefold()
+
+
+def _check_length(option: str, hash_: str) -> None:
+    if len(hash_) < _SHORTEST_HEAD:
+        raise errors.OperatorError(f"{option} needs at least {_SHORTEST_HEAD} digits of the hash.")
 
 
 @app.command()

@@ -1,10 +1,11 @@
 """The state database: the only place that knows SQLAlchemy. See `Store` and `Transaction`."""
 
 from bot.store.actor import SYSTEM, Actor
-from bot.store.chain import GENESIS, Verification
+from bot.store.chain import GENESIS
 from bot.store.claims import Replica
 from bot.store.outbox import OutboxRow
 from bot.store.period import Outline
+from bot.store.proof import Verification
 from bot.store.repository import Store, open_store
 from bot.store.transaction import Transaction
 

@@ -1,5 +1,6 @@
 """The store: the state database, opened. Reads are methods; writes happen inside `begin`."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import clock as clocks
 from bot import model
-from bot.store import chain, claims, outbox, tables
+from bot.store import chain, claims, outbox, proof, tables, walk
 from bot.store.actor import SYSTEM, Actor
 from bot.store.database import Database
 from bot.store.migrate import migrate
@@ -222,18 +223,28 @@ class Store(Reads):
         if moments:
             self._clock.raise_to(max(moments))
 
-    def verify_chain(self) -> chain.Verification:
-        """Walk the whole audit chain. See `audit.chain.verify`."""
-        return chain.verify(self.all_events(), self._key)
+    def verify_chain(self, since: int = 0) -> proof.Verification:
+        """Walk the whole audit chain, or from the event of that number on. See `audit.chain`."""
+        before = max(0, since - 1)
+        rows = walk.rows(self._database, before)
+        first = next(rows, None)
+        if first is None:
+            return proof.walk((), self._key, after=self.chain_head())
+        after = (before, first[5]) if before else (0, chain.GENESIS)
+        return proof.walk(itertools.chain([first], rows), self._key, after=after)
 
     def check_chain_end(self, links: int) -> str | None:
         """What is wrong with the latest events of the audit chain, if anything; cheap, no proof."""
-        seq, _ = self.chain_head()
-        events = self.events(max(0, seq - links), links)
-        if not events:
-            return None
-        found = chain.verify(events, self._key, after=(events[0].seq - 1, events[0].prev))
+        found = self.verify_chain(self.chain_head()[0] - links + 1)
         return None if found.ok else f"event {found.bad_seq}: {found.problem}"
+
+    def holds_hash(self, beginning: str) -> bool:
+        """Whether the hash of any event of the audit chain begins so."""
+        return walk.holds(self._database, beginning)
+
+    def texts(self, after: int = 0) -> Iterator[tuple[str, str]]:
+        """Every audit event behind that number in order: the very text that was hashed, and its hash."""
+        return walk.texts(self._database, after)
 
     def version_marker(self) -> int:
         """A number that is another one after anybody's commit. Cheap; a hint to look, no more."""

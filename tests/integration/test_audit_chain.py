@@ -52,6 +52,44 @@ def test_tampering_names_the_first_bad_event(
     assert (found.ok, found.bad_seq) == (False, bad)
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["type = x'0041'", "body = CAST(body AS BLOB)", "request_id = x'00'", "at = 5", "hash = x'00'"],
+)
+def test_a_value_of_another_kind_is_named(
+    filled: stores.Store, state_url: str, change: str
+) -> None:
+    if state_url.startswith("postgresql"):
+        pytest.skip("PostgreSQL keeps a column to its type")
+    tamper(filled, f"UPDATE audit_event SET {change} WHERE seq = 3")
+    assert chain.verify(filled).bad_seq == 3
+
+
+def test_a_later_walk_looks_at_what_is_new_and_at_where_it_begins(filled: stores.Store) -> None:
+    seen = filled.chain_head()
+    with filled.begin(ANA) as tx:
+        tx.record("written", None, {})
+    last, head = filled.chain_head()
+    found = chain.verify(filled, witness=seen, whole=False)
+    assert (found.ok, found.count, found.head) == (True, last, head)
+    tamper(filled, "UPDATE audit_event SET type = 'read' WHERE seq = 2")
+    assert chain.verify(filled, witness=seen, whole=False).ok  # that was walked before
+    assert chain.verify(filled).bad_seq == 2
+    with filled._database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE audit_event SET type = 'read' WHERE seq = {seen[0]}")
+    assert chain.verify(filled, witness=seen, whole=False).bad_seq == seen[0]
+
+
+def test_the_end_of_a_long_chain_without_a_key_is_whole(
+    open_state: Callable[..., stores.Store],
+) -> None:
+    kept = open_state(audit_key=None)
+    granted(kept)
+    assert kept.check_chain_end(2) is None
+    tamper(kept, "UPDATE audit_event SET type = 'read' WHERE seq = 5")
+    assert kept.check_chain_end(2) == "event 5: its columns do not say what its text says"
+
+
 def test_events_that_changed_places_are_named(filled: stores.Store) -> None:
     tamper(
         filled,
@@ -77,6 +115,13 @@ def test_a_rewritten_past_shows_against_a_head_that_was_seen(filled: stores.Stor
     found = chain.verify(filled, witness=(seq, "f" * 64))
     assert (found.bad_seq, found.problem) == (seq, "it is not the event that was seen")
     assert chain.verify(filled, witness=(0, stores.GENESIS)).ok
+
+
+def test_a_head_is_found_by_how_it_begins(filled: stores.Store) -> None:
+    head = filled.events()[2].hash
+    assert chain.holds(filled, head[:8].upper())
+    assert not chain.holds(filled, head[1:9])
+    assert not chain.holds(filled, head[:7] + "%")
 
 
 def test_the_export_holds_the_very_text_that_was_hashed(filled: stores.Store) -> None:

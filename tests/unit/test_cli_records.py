@@ -187,6 +187,23 @@ def test_the_chain_is_verified(jit, world, bot):
     assert json.loads(jit("audit", "verify", "--json")[1])["ok"] is True
 
 
+def test_the_chain_is_verified_from_where_it_was_verified_before(jit, world, bot):
+    world.live(bot)
+    seq, head = world.store.chain_head()
+    seen = f"{seq}:{head}"
+    assert jit("audit", "verify", "--since", seen)[0] == 0
+    world.ask(bot)
+    code, out, _ = jit("audit", "verify", "--since", seen)
+    last, head = world.store.chain_head()
+    assert (code, out) == (0, f"Events {seq} to {last} hold; the chain's head is {head}.\n")
+    assert jit("audit", "verify", "--since", f"{seq}:00c0ffee")[0] == 1
+    code, out, _ = jit("audit", "verify", "--since", f"{last + 5}:{head}")
+    assert code == 1
+    assert f"the chain ends at {last}, but event {last + 5} was seen" in out
+    for wrong in ("7", "0:00c0ffee", "x:00c0ffee", f"{seq}:00"):
+        assert jit("audit", "verify", "--since", wrong)[0] == 2
+
+
 def test_a_head_that_is_not_in_the_chain_is_a_finding(jit, world, bot):
     world.ask(bot)
     code, out, _ = jit("audit", "verify", "--head", "00c0ffee")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import model
-from bot.store import chain
+from bot.store import chain, proof
 from tests.fixtures_store import ANA, KEY, NOON
 
 
@@ -40,10 +40,10 @@ def resealed(event: model.AuditEvent, seal: bytes | None, /, **fields: Any) -> m
 
 def test_a_chain_that_nobody_touched_is_whole() -> None:
     events = links()
-    assert chain.verify(events, KEY) == chain.Verification(
+    assert proof.verify(events, KEY) == proof.Verification(
         count=5, head=events[-1].hash, without_key=0
     )
-    assert chain.verify([], KEY) == chain.Verification(count=0, head=chain.GENESIS, without_key=0)
+    assert proof.verify([], KEY) == proof.Verification(count=0, head=chain.GENESIS, without_key=0)
 
 
 @pytest.mark.parametrize("victim", range(5))
@@ -64,7 +64,7 @@ def test_a_chain_that_nobody_touched_is_whole() -> None:
 def test_an_edited_event_is_named(victim: int, change: dict[str, Any]) -> None:
     events = links()
     events[victim] = dataclasses.replace(events[victim], **change)
-    found = chain.verify(events, KEY)
+    found = proof.verify(events, KEY)
     assert (found.ok, found.bad_seq, found.count) == (False, victim + 1, victim)
     assert found.problem
 
@@ -73,7 +73,7 @@ def test_an_edited_event_is_named(victim: int, change: dict[str, Any]) -> None:
 def test_a_deleted_event_is_named(victim: int) -> None:
     events = links()
     del events[victim]
-    found = chain.verify(events, KEY)
+    found = proof.verify(events, KEY)
     assert (found.bad_seq, found.problem) == (victim + 1, "it is missing")
 
 
@@ -81,7 +81,7 @@ def test_a_deletion_that_renumbers_the_rest_is_found() -> None:
     events = links()
     del events[2]
     events[2:] = [dataclasses.replace(event, seq=event.seq - 1) for event in events[2:]]
-    assert chain.verify(events, KEY).bad_seq == 3
+    assert proof.verify(events, KEY).bad_seq == 3
 
 
 def test_two_events_that_changed_places_are_found() -> None:
@@ -90,38 +90,38 @@ def test_two_events_that_changed_places_are_found() -> None:
         dataclasses.replace(events[3], seq=2),
         dataclasses.replace(events[1], seq=4),
     )
-    assert chain.verify(events, KEY).bad_seq == 2
+    assert proof.verify(events, KEY).bad_seq == 2
 
 
 def test_without_a_key_an_edit_shows_at_the_next_event() -> None:
     events = links(key=None)
     events[2] = resealed(events[2], None, data={"n": "forged"})
-    assert chain.verify(events, None).bad_seq == 4
+    assert proof.verify(events, None).bad_seq == 4
 
 
 def test_with_a_key_nobody_without_it_can_reseal_even_the_last_event() -> None:
     events = links()
     events[-1] = resealed(events[-1], b"a guess", data={"n": "forged"})
-    assert chain.verify(events, KEY).bad_seq == 5
+    assert proof.verify(events, KEY).bad_seq == 5
 
 
 def test_a_seal_cannot_be_taken_off_again() -> None:
     events = links()
     events[-1] = resealed(events[-1], None, data={"n": "forged"}, key=None)
-    found = chain.verify(events, KEY)
+    found = proof.verify(events, KEY)
     assert (found.bad_seq, found.problem) == (5, "it is not sealed, though an earlier one is")
 
 
 def test_events_from_before_there_was_a_key_are_counted() -> None:
     early = links(3, key=None)
     late = links(2, prev=early[-1].hash, first=4)
-    found = chain.verify([*early, *late], KEY)
+    found = proof.verify([*early, *late], KEY)
     assert (found.ok, found.without_key) == (True, 3)
 
 
 @pytest.mark.parametrize("key", [None, b"another"])
 def test_the_wrong_key_is_said_to_be_so(key: bytes | None) -> None:
-    found = chain.verify(links(), key)
+    found = proof.verify(links(), key)
     assert found.bad_seq == 1
     assert "key" in str(found.problem)
 
@@ -163,4 +163,4 @@ def test_whatever_is_recorded_can_be_encoded_and_verified(data: dict[str, Any]) 
         key=KEY,
     )
     assert event.body.encode().decode() == event.body
-    assert chain.verify([event], KEY).ok
+    assert proof.verify([event], KEY).ok

@@ -1,0 +1,182 @@
+"""Whether rows of the audit chain are what was written: every one of them, or the first that is not.
+
+What is proven of each: its number follows, its text hashes to its hash, it names the hash of the one
+before, it is sealed when an earlier one is, and its columns say what its text says.
+
+An event's text is canonical, so its columns give away all of it but the actor and the data. A text
+that is made up exactly so needs no second look; only the data is parsed, as JSON and no further.
+Every other text is parsed whole and compared field by field, which takes several times as long.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot import model
+from bot.store import chain, mapping
+
+Row = tuple[int, str, str, str | None, str, str, str]
+"""A row as it is stored: seq, at (as the text has it), type, request_id, body, prev, hash."""
+
+_FIELDS = {"v", "seq", "prev", "at", "actor", "type", "request_id", "data", "key"}
+_AT = '},"at":"'
+_is_moment = re.compile("[0-9T:.+-]+").fullmatch  # nothing that JSON would write otherwise
+_MOST_ACTORS = 4096  # remembered at a time
+
+_parsed = json.JSONDecoder().raw_decode  # one value from a place on: (value, place behind it)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What a walk along the chain found. `ok` means every event is the one that was recorded."""
+
+    count: int  # events found good, from the first one on
+    head: str  # hash of the last good event
+    without_key: int  # events looked at and good, that only a plain hash protects
+    bad_seq: int | None = None  # the first event that is not right
+    problem: str | None = None  # what is wrong with it, for people
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.bad_seq is None
+
+
+def verify(
+    events: Iterable[model.AuditEvent],
+    key: bytes | None,
+    *,
+    after: tuple[int, str] = (0, chain.GENESIS),
+) -> Verification:
+    """As `walk`, for events that were read as values."""
+    return walk((_row(event) for event in events), key, after=after)
+
+
+def walk(
+    rows: Iterable[Row], key: bytes | None, *, after: tuple[int, str] = (0, chain.GENESIS)
+) -> Verification:
+    """Walk the chain, first event first, and stop at the first one that is not right.
+
+    `after`: begin behind the event of that number and hash instead, for a look at the end alone.
+    """
+    (seq, prev), look = after, _Look(key)
+    without_key, sealed = 0, False
+    for row in rows:
+        seal = look.seal(row, seq + 1, prev)
+        problem = None
+        if seal is None:
+            seal, problem = look.whole(row, seq + 1, prev)
+        if sealed and not seal and problem is None:
+            problem = "it is not sealed, though an earlier one is"
+        if problem is not None:
+            return Verification(
+                count=seq, head=prev, without_key=without_key, bad_seq=seq + 1, problem=problem
+            )
+        seq, prev = seq + 1, row[6]
+        if seal:
+            sealed = True
+        else:
+            without_key += 1
+    return Verification(count=seq, head=prev, without_key=without_key)
+
+
+class _Look:
+    """At one row after the other."""
+
+    def __init__(self, key: bytes | None) -> None:
+        self._key = key
+        self._key_id = chain.key_id(key)
+        self._seal = self._key_id  # of the event before
+        self._actors: set[str] = set()  # beginnings of texts, up to the actor's last field
+
+    def seal(self, row: Row, seq: int, prev: str) -> str | None:
+        """The key id, or "" for none, of an event that is surely right; None when in doubt.
+
+        Sure is a text that is, letter for letter, what `chain.link` makes of these columns.
+        """
+        number, at, type_, request_id, body, before, hash_ = row
+        if number != seq or before != prev or type(body) is not str or type(at) is not str:
+            return None
+        seal = self._seal
+        end = (
+            f',"key":{_quoted(seal)},"prev":"{prev}","request_id":{_quoted(request_id)},'
+            f'"seq":{seq},"type":{_quoted(type_)},"v":{chain.FORMAT}}}'
+        )
+        begin = f'{_AT}{at}","data":'
+        actor = body.find(_AT)  # the first one: an actor has no objects in it
+        if not (body.endswith(end) and body.startswith(begin, actor) and _is_moment(at)):
+            return None
+        data = _value_end(body, actor + len(begin))
+        if data != len(body) - len(end) or not self._is_actor(body[:actor]):
+            return None
+        if chain.digest(body, self._key if seal else None) != hash_:
+            return None
+        return seal or ""
+
+    def _is_actor(self, begin: str) -> bool:
+        """Whether the text that begins so has an actor and nothing else before `at`."""
+        if begin in self._actors:
+            return True
+        fields = _fields(begin + "}}")
+        if fields.keys() != {"actor"}:
+            return False
+        if len(self._actors) >= _MOST_ACTORS:
+            self._actors.clear()
+        self._actors.add(begin)
+        return True
+
+    def whole(self, row: Row, seq: int, prev: str) -> tuple[str, str | None]:
+        """Having read all of an event's text: its seal, and what is wrong with it, if anything."""
+        fields = _fields(row[4])
+        self._seal = fields.get("key")
+        return self._seal or "", self._flaw(row, fields, seq, prev)
+
+    def _flaw(self, row: Row, fields: Mapping[str, Any], seq: int, prev: str) -> str | None:
+        if row[0] != seq:
+            return "it is missing"
+        if not fields.keys() >= _FIELDS:
+            return "its text is not an event"
+        sealed = fields["key"]
+        if sealed is not None and sealed != self._key_id:
+            given = self._key is not None
+            return (
+                "another key sealed it" if given else "it is sealed with a key that was not given"
+            )
+        if chain.digest(row[4], self._key if sealed else None) != row[6]:
+            return "its text is not what was recorded"
+        if row[5] != prev or fields["prev"] != prev:
+            return "it does not follow the event before it"
+        told = tuple(fields[name] for name in ("seq", "at", "type", "request_id"))
+        return None if row[:4] == told else "its columns do not say what its text says"
+
+
+def _row(event: model.AuditEvent) -> Row:
+    at = str(mapping.plain(event.at))
+    return (event.seq, at, event.type, event.request_id, event.body, event.prev, event.hash)
+
+
+@functools.lru_cache(4096)
+def _quoted(word: object) -> str:
+    """As JSON; what is no word (SQLite keeps anything in any column) is unlike every JSON."""
+    if word is not None and not isinstance(word, str):
+        return "?"
+    return json.dumps(word, ensure_ascii=False)
+
+
+def _value_end(text: str, begin: int) -> int:
+    """Where the JSON value ends that begins there; -1 if there is none."""
+    try:
+        return _parsed(text, begin)[1]
+    except (ValueError, RecursionError):
+        return -1
+
+
+def _fields(body: object) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(body) if isinstance(body, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
