@@ -5,6 +5,7 @@ that reconnects in between survives. Sessions are cut by OID until none can be l
 is dropped: a session outlives its role, and only whoever has a role's privileges may cut it.
 """
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -41,8 +42,21 @@ def close(pool: links.Links, link: links.Link, role: ManagedRole, clock: Clock) 
             link.tell(*rest)
             undone, early = _free_door(pool, link, role, state["version"])
             link.tell(*shut)
+        except errors.DbGrantsError:
+            _cut_at_least(link, role, rest)
+            raise
     cut = _cut_until_none(link, role)
     return Closed(at=clock(), sessions_cut=(*early, *cut), undone=undone)
+
+
+def _cut_at_least(link: links.Link, role: ManagedRole, rest: tuple[sql.Composable, ...]) -> None:
+    """The door cannot be shut: there is no room to write that down, or no right to. Whoever is in is
+    put out all the same, and comes back to nothing. What is told is why the door is open.
+    """
+    for step in (functools.partial(link.tell, *rest), functools.partial(_look, link, role)):
+        with contextlib.suppress(errors.DbGrantsError):
+            link.roll_back()
+            step()
 
 
 def _free_door(

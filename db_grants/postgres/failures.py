@@ -19,6 +19,8 @@ _COLLISIONS = {
 _CANCELLED = "57014"  # query_canceled, by statement_timeout
 _TOO_OLD = "22012"  # division_by_zero: how `links.younger_than` refuses
 _LOCKED = "55P03"  # lock_not_available, after lock_timeout
+_FULL = "53100"  # disk_full
+_UNWRITTEN = "could not extend file"  # so begins the rest of it: a quota, a limit on files
 _GONE = ("08", "57P", "53")  # connection lost; server going down or coming up; out of resources
 _MISSING = {"42704", "3F000", "42883", "42P01"}
 
@@ -29,6 +31,10 @@ class Collision(errors.DbGrantsError):
 
 class Locked(errors.TargetUnavailable):
     """Somebody holds a lock on what was to be changed. Nothing was changed."""
+
+
+class NoRoom(errors.DbGrantsError):
+    """The target's disk is full, or its quota used up."""
 
 
 class Dependent(errors.DbGrantsError):
@@ -44,7 +50,8 @@ def is_lost(error: psycopg.Error) -> bool:
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(_GONE)
+    refused = state == _FULL and error.diag.severity_nonlocalized == "ERROR"
+    return state.startswith(_GONE) and not refused
 
 
 def translated(error: psycopg.Error, *, committing: bool) -> errors.DbGrantsError:
@@ -59,6 +66,8 @@ def _refused(error: psycopg.Error, state: str) -> errors.DbGrantsError:
     """The server is there and said no."""
     if state in _COLLISIONS or (state == "XX000" and "concurrently" in _gist(error)):
         return Collision()
+    if state == _FULL or (state == "XX000" and _gist(error).startswith(_UNWRITTEN)):
+        return NoRoom(f"{(NoRoom.__doc__ or '').strip()} ({_gist(error)})")
     if state == "42501" or state in _MISSING:
         return errors.NotPrepared(f"The target is not prepared for this: {_gist(error)}.")
     known: dict[str, tuple[type[errors.DbGrantsError], str]] = {
