@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot import model
+from bot import model, store
 from db_grants import spec
 
 
@@ -21,7 +21,7 @@ class Shut:
     cut: int  # sessions
 
 
-def due_since(grant: model.Grant) -> datetime:
+def due_since(grant: model.Grant | store.Brief) -> datetime:
     """The moment at which access should have ended."""
     if grant.cause is model.EndCause.DEADLINE or grant.revoking_since is None:
         return grant.expires_at

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from bot import alarms, model, notices, outbox, store
 from bot import clock as clocks
+from bot import model, notices, outbox, ringing, store
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +28,7 @@ _WORDS = {
     "unsure": "it is not certain what exists on {target} ({count} grants)",
     "unclean": "access to {target} has ended, something remains to be removed ({count} grants)",
     "stranded": "there is no connection to {target}, where {count} grants are live",
+    "ends-only": "the catalog cannot be used, so nothing is granted; what is live ends",
     "skew": "the clock of {target} is far off; nothing is granted there",
     "unsaid": "messages do not get out to Slack",
 }
@@ -37,10 +38,20 @@ class Webhook:
     """Posts alarms to a URL. Implements `outbox.Poster` for rows of kind `webhook`."""
 
     def __init__(
-        self, *, url: str | None, store: store.Store, clock: clocks.Clock, timeout: float = TIMEOUT
+        self,
+        *,
+        url: str | None,
+        store: store.Store,
+        clock: clocks.Clock,
+        timeout: float = TIMEOUT,
+        lacks: str = "",
     ) -> None:
-        """`url`: none when the catalog names no webhook; then there is nothing to do."""
+        """`url`: none when the catalog names no webhook; then there is nothing to do.
+
+        `lacks`: why there is none although the catalog names one; what is to be posted waits.
+        """
         self._url = url
+        self._lacks = lacks
         self._store = store
         self._clock = clock
         self._timeout = timeout
@@ -49,7 +60,9 @@ class Webhook:
         """Post it. Raises Later, Never; neither holds the URL, which is a secret."""
         del story
         now = self._clock.now()
-        if self._url is None or alarms.stale(self._store, row.data, row.created_at, now):
+        if self._lacks:
+            raise outbox.Later(None, self._lacks)
+        if self._url is None or ringing.stale(self._store, row.data, row.created_at, now):
             return None
         told = {"text": text(row.data), **row.data, "at": row.created_at.isoformat()}
         status = self._post(self._url, json.dumps(told).encode())

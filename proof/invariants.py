@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from bot import alarms, ending, model, notices, retry
+from bot import ending, model, notices, retry, ringing
 from proof.reality import Record, Role, Said, Target, Transcript
 
 FINAL = frozenset(model.GrantStatus) - model.LIVE_GRANT
@@ -169,7 +169,7 @@ def _cleaning(seen: Evidence, grant: model.Grant) -> bool:
 
 def _rings(grant: model.Grant, record: Record) -> bool:
     """Whether an alarm about its target is open, and repeated until somebody acknowledges it."""
-    again = alarms.REPEAT_EVERY + LIMIT
+    again = ringing.REPEAT_EVERY + LIMIT
     about = [each for each in record.ringing if each.condition.target == grant.target]
     said = [each for each in about if each.acknowledged_at or record.now - each.said_at < again]
     return any(each.condition.kind in _OF_ENDS for each in said)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import sqlalchemy as sa
 
-from bot import alarms, model, outbox, store
+from bot import model, outbox, ringing, store
 from bot.demo.workspace import acts
 from bot.store import mapping, tables
 from db_grants import memory
@@ -29,7 +29,7 @@ class Record:
     events: tuple[model.AuditEvent, ...]
     chain: store.Verification
     waiting: int  # lines still to be said
-    ringing: tuple[alarms.Open, ...]  # alarms that are not over
+    ringing: tuple[ringing.Open, ...]  # alarms that are not over
     dump: str  # every value of every table; empty where no secret is looked for
     grants: dict[str, model.Grant] = field(init=False, repr=False)  # every one by id
     _happened: Mapping[str, list[model.AuditEvent]] = field(init=False, repr=False)
@@ -102,7 +102,7 @@ def record(kept: store.Store, now: datetime, *, dump: bool = True) -> Record:
         events=tuple(kept.all_events()),
         chain=kept.verify_chain(),
         waiting=kept.outbox_depth(),
-        ringing=alarms.everything(kept),
+        ringing=ringing.everything(kept),
         dump=_dump(kept) if dump else "",
     )
 

@@ -11,7 +11,10 @@ from bot import errors
 from bot.cli import desk
 
 if TYPE_CHECKING:
+    from bot import conditions
     from bot import status as statuses
+
+_NAMED = 5  # grants of an alarm; --json has all of them
 
 
 def status(
@@ -82,6 +85,7 @@ def _plain(found: "statuses.Status") -> dict[str, Any]:
                 "target": each.condition.target,
                 "since": each.condition.since,
                 "grants": each.condition.grants,
+                "error": each.condition.error,
                 "acknowledged_by": each.acknowledged_by,
             }
             for each in found.alarms
@@ -99,10 +103,17 @@ def _print(found: "statuses.Status") -> None:
     print(f"messages waiting   {found.outbox}")
     for each in found.alarms:
         known = f", {each.acknowledged_name} knows" if each.acknowledged_name else ""
-        where = f"{each.condition.kind} on {each.condition.target}"
-        print(desk.visible(f"alarm {each.id}     {where}{known}"))
+        print(desk.visible(f"alarm {each.id}     {_about(each.condition)}{known}"))
     print()
     for problem in found.problems:
         print(desk.visible(problem))
     if not found.problems:
         print("Nothing needs a person.")
+
+
+def _about(condition: "conditions.Condition") -> str:
+    """`overdue on shop: 5d9gb8me, 8dxy9tvs and 3 more`, as it is by now."""
+    ids, rest = condition.grants[:_NAMED], len(condition.grants) - _NAMED
+    named = ", ".join(ids) + (f" and {rest} more" if rest > 0 else "")
+    where = f"{condition.kind} on {condition.target}"
+    return f"{where}: {named}" if named else where

@@ -150,13 +150,6 @@ def credentials(request: model.AccessRequest) -> blocks.Block:
     return blocks.button("Open credentials", Act.CREDENTIALS, request.id, style="primary")
 
 
-def alarm(alarm_id: str, text: render.Mrkdwn) -> Message:
-    """To the audit channel: something needs a person, and `Acknowledge` stops it from repeating."""
-    button = blocks.button("Acknowledge", Act.ACKNOWLEDGE, alarm_id, label="Acknowledge this alarm")
-    parts = [blocks.section(text), blocks.actions(f"alarm.{alarm_id}", button)]
-    return Message(text=text, blocks=parts)
-
-
 def receipt(story: model.Story, around: Around) -> Message:
     """To the requester: who was asked, until when."""
     request, where = story.request, words.state(story)

@@ -8,12 +8,12 @@ import slack_sdk
 import slack_sdk.errors
 import structlog
 
-from bot import alarms, errors, model, outbox, render, store
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import errors, model, outbox, render, store
 from bot.audit import digest
 from bot.notices import Kind
-from bot.slack import blocks, cards, identity, reports, scene, words
+from bot.slack import alarm, blocks, cards, identity, reports, scene, words
 from bot.slack import client as clients
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Poster:
         if kind is Kind.FINDING:
             return self._audit(kind, "", _spoken(reports.finding(row.data)))
         if kind is Kind.ALARM:
-            return self._alarm(row, story)
+            return self._alarms().deliver(row, self._clock.now())
         if kind is Kind.WEBHOOK:  # not for Slack
             return None
         if story is None:
@@ -123,19 +123,18 @@ class Poster:
         said = reports.audit(story, around, row.data, self.link)
         return self._audit(Kind.AUDIT, story.request.id, _spoken(said))
 
-    def _alarm(self, row: store.OutboxRow, story: Story | None) -> Ref | None:
-        """One message an alarm's change, which calls those whom the catalog names."""
-        now = self._clock.now()
-        if alarms.stale(self._store, row.data, row.created_at, now):
-            return None
-        left = render.some(story.grant.residue, 3) if story and story.grant else ""
-        said = reports.alarm(row.data, left, now, self.link)
-        request_id = story.request.id if story else ""
-        if row.data["state"] in {"over", "acknowledged"}:
-            return self._audit(Kind.ALARM, request_id, _spoken(said))
-        called = (self._directory.mention(ref) for ref in self._catalog().alarms.mention)
-        text = render.Mrkdwn(" ".join([*called, said]))
-        return self._audit(Kind.ALARM, request_id, cards.alarm(str(row.data["id"]), text))
+    def _alarms(self) -> alarm.Board:
+        def mentions() -> list[render.Mrkdwn]:
+            return [self._directory.mention(ref) for ref in self._catalog().alarms.mention]
+
+        return alarm.Board(
+            store=self._store,
+            catalog=self._catalog,
+            mentions=mentions,
+            link=self.link,
+            post=lambda message: self._audit(Kind.ALARM, "", message),
+            edit=self._edit,
+        )
 
     def link(self, request_id: str) -> render.Mrkdwn:
         """A link to the thread of a request; its id where there is none."""
@@ -221,6 +220,8 @@ class Poster:
         return self._channel(self._catalog().channels.approvals)
 
     def _channel(self, ref: str) -> str:
+        if not ref:  # nothing tells where to speak: no catalog, and no earlier one either
+            raise outbox.Later(WAIT_FOR_OPERATOR, "no catalog names a channel")
         found = self._directory.resolve_channel(ref)
         if found is None:
             why = self._directory.reason(ref) or "Slack does not answer."

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,34 +65,70 @@ def audit(
     return words.message("audit", story, around, **({"error": ""} if grant is None else {}), **more)
 
 
-def alarm(data: Mapping[str, Any], left: str, now: datetime, link: Link) -> render.Mrkdwn:
-    """Something needs a person, or does no more. `left`: what remains of the only grant it is about."""
+def alarm(data: Mapping[str, Any], now: datetime, link: Link) -> render.Mrkdwn:
+    """In one sentence: something needs a person, or does no more."""
+    more = ", ".join(str(link(each["id"])) for each in data["grants"])
+    return render.text("alarm", **_alarm(data, now), links=render.Mrkdwn(more))
+
+
+def alarm_card(data: Mapping[str, Any], now: datetime) -> tuple[render.Mrkdwn, render.Mrkdwn]:
+    """What is so, in one line; and below it who, why and what to do."""
+    head, _, facts = render.text("alarm_card", **_alarm(data, now)).partition("\n")
+    return render.Mrkdwn(head), render.Mrkdwn(facts)
+
+
+def _alarm(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Everything the templates about alarms may print. What rows of an older version lack is none."""
     since, grants, target = _moment(data.get("since")), data["grants"], data["target"]
-    more = data["count"] - len(grants)
-    rest = [f"{more} more"] if more > 0 else []
-    return render.text(
-        "alarm",
-        id=data["id"],
-        alarm=data["alarm"],
-        state=data["state"],
-        over=bool(data.get("over")),
-        by=data.get("by") or "Somebody",
-        target=target,
-        since=render.when(since, now) if since else "",
-        error=words.problem(data["error"], target) if data.get("error") else "",
-        who=render.Mrkdwn(render.listing([*map(_holder, grants), *rest])),
-        roles=render.escape(
-            f"{'roles' if data['count'] > 1 else 'role'} "
-            + render.listing([*(str(each["role"]) for each in grants), *rest])
-        ),
-        left=left,
-        links=render.Mrkdwn(", ".join(str(link(each["id"])) for each in grants)),
-    )
+    rest = [f"{data['count'] - len(grants)} more"] if data["count"] > len(grants) else []
+    named = [*(str(each["role"]) for each in grants), *rest]
+    gone = data.get("gone") or 0
+    return {
+        "id": data["id"],
+        "alarm": data["alarm"],
+        "state": data["state"],
+        "over": bool(data.get("over")),
+        "by": data.get("by") or "Somebody",
+        "target": target,
+        "number": data["count"],
+        "gone": f"; {gone} more {'is' if gone == 1 else 'are'} over meanwhile" if gone else "",
+        "since": render.when(since, now) if since else "",
+        "error": words.problem(data["error"], target) if data.get("error") else "",
+        "who": render.Mrkdwn(render.listing([*map(_holder, grants), *rest])),
+        "people": render.Mrkdwn(", ".join([*map(_holding, grants), *rest])),
+        "roles": render.escape(f"{'roles' if len(named) > 1 else 'role'} {render.listing(named)}"),
+        "left": render.some([one for each in grants for one in each.get("left", ())], 3),
+        "early": outlives_its_end(data, now),
+        "outcome": _outcome(data, now),
+    }
+
+
+def outlives_its_end(data: Mapping[str, Any], now: datetime) -> bool:
+    """Whether one of its roles, ended early, carries a deadline that is still to come."""
+    deadlines = (_moment(each.get("until")) for each in data["grants"])
+    return any(until is not None and until > now for until in deadlines)
+
+
+def _outcome(data: Mapping[str, Any], now: datetime) -> render.Mrkdwn:
+    """`, the last at 14:07, 12 min late; clean-up of 2 goes on`: what became of its grants."""
+    last, late = _moment(data.get("last")), data.get("late")
+    which = "the last at" if data["count"] > 1 else "at"
+    when = f", {which} {render.when(last, now)}" if last and not data.get("live") else ""
+    after = f", {render.about(timedelta(seconds=late))} late" if when and late else ""
+    cleaning = f"; clean-up of {data['cleaning']} goes on" if data.get("cleaning") else ""
+    live = f"; {render.count(data['live'], 'grant')} there live on" if data.get("live") else ""
+    return render.Mrkdwn(f"{when}{after}{cleaning}{live}")
 
 
 def _holder(grant: Mapping[str, Any]) -> str:
     """`Ana Lima (read_customer_data)`."""
     return f"{render.name(grant['who'])} ({render.escape(grant['what'])})"
+
+
+def _holding(grant: Mapping[str, Any]) -> str:
+    """`Ana Lima (read_customer_data as jit_5d9gb8me)`."""
+    what = render.escape(f"{grant['what']} as {grant['role']}")
+    return f"{render.name(grant['who'])} ({what})"
 
 
 def finding(data: Mapping[str, Any]) -> render.Mrkdwn:

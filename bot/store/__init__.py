@@ -1,9 +1,10 @@
 """The state database: the only place that knows SQLAlchemy. See `Store` and `Transaction`."""
 
 from bot.store.actor import SYSTEM, Actor
+from bot.store.brief import Brief
 from bot.store.chain import GENESIS
 from bot.store.claims import Replica
-from bot.store.outbox import OutboxRow
+from bot.store.outbox import PLACE_KEY, OutboxRow
 from bot.store.period import Outline
 from bot.store.proof import Verification
 from bot.store.repository import Store, open_store
@@ -11,8 +12,10 @@ from bot.store.transaction import Transaction
 
 __all__ = [
     "GENESIS",
+    "PLACE_KEY",
     "SYSTEM",
     "Actor",
+    "Brief",
     "OutboxRow",
     "Outline",
     "Replica",

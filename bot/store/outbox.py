@@ -12,6 +12,7 @@ from bot.store import mapping, tables
 from bot.store.instant import Instant, free
 
 _BOX = tables.outbox
+PLACE_KEY = "place_key"  # in a row's data: where it was said is kept under that key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

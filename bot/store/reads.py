@@ -1,7 +1,7 @@
 """Reading: each method one consistent look. Everything is indexed; nothing grows with the history."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, mapping, period, tables
+from bot.store import brief, chain, mapping, period, tables
 from bot.store.instant import free
 
 Value = TypeVar("Value")
@@ -122,6 +122,26 @@ class Reads(ABC):
     def revoking(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
         """Grants to be ended whose next attempt is due and that nobody works on."""
         return self._in_motion(model.GrantStatus.REVOKING, now, limit)
+
+    def late(self, open_since: datetime, left_since: datetime) -> tuple[brief.Brief, ...]:
+        """Every end that takes long, see `brief.late`; in order of their deadlines."""
+        with self._reading() as connection:
+            return brief.late(connection, open_since, left_since)
+
+    def live_by_target(self) -> dict[str, int]:
+        """How many grants are live on each target that has any."""
+        with self._reading() as connection:
+            return brief.live_by_target(connection)
+
+    def live_on(self, target: str) -> tuple[brief.Brief, ...]:
+        """Every live grant on that target in brief, oldest first."""
+        with self._reading() as connection:
+            return brief.live_on(connection, target)
+
+    def briefs(self, ids: Sequence[str]) -> tuple[brief.Brief, ...]:
+        """These grants in brief, in no order; ids of none are left out."""
+        with self._reading() as connection:
+            return brief.some(connection, ids)
 
     def _in_motion(
         self, status: model.GrantStatus, now: datetime, limit: int

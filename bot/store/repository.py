@@ -1,6 +1,7 @@
 """The store: the state database, opened. Reads are methods; writes happen inside `begin`."""
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
@@ -148,7 +149,7 @@ class Store(Reads):
     def outbox_done(
         self, row_id: int, *, message: model.MessageRef | None = None, fence: int | None = None
     ) -> None:
-        """It was said; `message` is remembered as ours.
+        """It was said; `message` is remembered as ours, and its place under the key the row names.
 
         Conflict: it was settled before, or (by `fence`) somebody else has claimed it meanwhile.
         """
@@ -156,6 +157,8 @@ class Store(Reads):
             row = outbox.settle(tx.connection, row_id, tx.at, fence=fence)
             if message is not None and row.request_id is not None:
                 tx.remember_message(message)
+            if message is not None and (key := row.data.get(outbox.PLACE_KEY)):
+                tx.put(str(key), json.dumps([message.channel_id, message.ts]))
 
     def outbox_retry(
         self, row_id: int, not_before: datetime, error: str, *, fence: int | None = None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from bot import alarms, catalog, clock, errors, model, places, service, store
+from bot import catalog, clock, errors, model, places, ringing, service, store
 from db_grants import engine as engines_
 from db_grants.postgres import engine as postgres
 from tests.fixtures_core import BO, Channel, Directory
@@ -128,7 +128,7 @@ def test_a_target_whose_address_is_gone_is_an_alarm_at_once(home: Home) -> None:
     url = home.urls.pop("SHOP_URL")
     bot = home.bot(OTHER)
     bot.grants.watch()
-    (found,) = alarms.everything(home.store)
+    (found,) = ringing.everything(home.store)
     assert (str(found.condition.kind), found.condition.target) == ("stranded", "shop")
     assert found.condition.grants == (grant.id,)
     ended = end(home, bot, grant)
@@ -139,7 +139,7 @@ def test_a_target_whose_address_is_gone_is_an_alarm_at_once(home: Home) -> None:
     after = home.bot(OTHER)
     assert after.grants.end(grant.id).status is model.GrantStatus.ENDED
     after.grants.watch()
-    assert alarms.everything(home.store) == ()
+    assert ringing.everything(home.store) == ()
     after.stop(5)
 
 

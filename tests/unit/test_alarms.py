@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot import alarms, errors, model, outbox, service
+from bot import alarms, conditions, errors, model, outbox, ringing, service
 from bot.notices import Alarm
 from db_grants import errors as target_errors
 from tests.fixtures_core import ANA, BO, DAN, GUS, NOON, World
@@ -15,6 +15,16 @@ MINUTE = timedelta(minutes=1)
 
 
 def said(world: World, bot: service.Service, kind: str = "alarm") -> list[dict[str, Any]]:
+    """What called people, or told them that it is over."""
+    return [data for data in told(world, bot, kind) if data["state"] != "changed"]
+
+
+def edits(world: World, bot: service.Service) -> list[dict[str, Any]]:
+    """What brought a message up to date in silence."""
+    return [data for data in told(world, bot, "alarm") if data["state"] == "changed"]
+
+
+def told(world: World, bot: service.Service, kind: str) -> list[dict[str, Any]]:
     bot.outbox.pump()
     return [dict(row.data) for row, _ in world.channel.said if row.kind == kind]
 
@@ -35,8 +45,8 @@ def overdue(world: World, bot: service.Service, grants: int = 1) -> list[str]:
     return ids
 
 
-def opened(world: World) -> alarms.Open:
-    (found,) = alarms.everything(world.store)
+def opened(world: World) -> ringing.Open:
+    (found,) = ringing.everything(world.store)
     return found
 
 
@@ -94,13 +104,14 @@ def test_of_two_replicas_that_look_at_once_one_speaks(
 ) -> None:
     overdue(world, bot)
     other = world.new_bot()
-    unsaid = bot.grants.alarms._unsaid
+    unsaid = conditions._unsaid
 
-    def overtaken(now: Any) -> Any:
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.setattr(conditions, "_unsaid", unsaid)
         other.grants.watch()
-        return unsaid(now)
+        return unsaid(*given)
 
-    monkeypatch.setattr(bot.grants.alarms, "_unsaid", overtaken)
+    monkeypatch.setattr(conditions, "_unsaid", overtaken)
     bot.grants.watch()
     assert states(world, bot) == ["overdue raised"]
 
@@ -241,7 +252,7 @@ def test_a_bot_that_was_down_does_not_blame_slack(world: World, bot: service.Ser
     bot.access.submit(world.draft())
     world.advance(hours=8)
     world.new_bot().grants.watch()
-    assert alarms.everything(world.store) == ()
+    assert ringing.everything(world.store) == ()
 
 
 def test_what_was_long_in_coming_is_not_repeated_in_a_row(
@@ -252,15 +263,15 @@ def test_what_was_long_in_coming_is_not_repeated_in_a_row(
     for _ in range(115):
         bot.grants.watch()
         world.advance(minutes=1)
-    waiting = [
-        (row.data["state"], alarms.stale(world.store, row.data, row.created_at, world.clock.now()))
-        for row in _everything_waiting(world)
+    owed = [
+        (row.data["state"], ringing.stale(world.store, row.data, row.created_at, world.clock.now()))
+        for row in waiting(world)
     ]
-    assert [state for state, stale in waiting if not stale] == ["raised", "repeated"]
-    assert len(waiting) == 8
+    assert [state for state, stale in owed if not stale] == ["raised", "repeated"]
+    assert len(owed) == 8
 
 
-def _everything_waiting(world: World) -> list[Any]:
+def waiting(world: World) -> list[Any]:
     import sqlalchemy as sa
 
     from bot.store import mapping, outbox, tables
@@ -274,26 +285,34 @@ def _everything_waiting(world: World) -> list[Any]:
 def test_what_an_alarm_says_holds_no_secret(world: World, bot: service.Service) -> None:
     (request_id,) = overdue(world, bot)
     bot.grants.watch()
-    (told,) = said(world, bot)
-    assert told["grants"] == [
+    (data,) = said(world, bot)
+    assert data["grants"] == [
         {
             "id": request_id,
             "who": "Dan Eze",
             "what": "read_customers",
             "role": f"jit_{request_id}",
+            "until": world.grant(request_id).expires_at.isoformat(),
+            "left": [],
         }
     ]
-    assert set(told) == {
-        "id", "alarm", "state", "over", "target", "since", "count", "error", "by", "grants",
+    assert set(data) == {
+        "id", "alarm", "state", "over", "target", "since", "raised", "as_of", "count", "gone",
+        "error", "by", "grants", "place_key",
     }  # fmt: skip
 
 
 def test_what_follows_is_decided_from_what_is_and_what_was_said() -> None:
-    here = alarms.Condition(kind=Alarm.OVERDUE, target="shop", since=NOON)
-    more = alarms.Condition(kind=Alarm.OVERDUE, target="shop", since=NOON, grants=("a", "b"))
-    known = alarms.Open(id="a1arm000", condition=here, raised_at=NOON, said_at=NOON)
+    here = conditions.Condition(kind=Alarm.OVERDUE, target="shop", since=NOON)
+    more = conditions.Condition(kind=Alarm.OVERDUE, target="shop", since=NOON, grants=("a", "b"))
+    known = ringing.Open(
+        id="a1arm000", condition=here, raised_at=NOON, said_at=NOON, changed_at=NOON
+    )
     assert alarms.decide([here], [], NOON).raised == (here,)
-    assert not alarms.decide([more], [known], NOON + timedelta(minutes=14))
+    assert not alarms.decide([here], [known], NOON + timedelta(minutes=14))
+    assert not alarms.decide([more], [known], NOON + timedelta(seconds=9))
+    (changed,) = alarms.decide([more], [known], NOON + timedelta(seconds=10)).changed
     (again,) = alarms.decide([more], [known], NOON + timedelta(minutes=15)).repeated
-    assert again.condition == more
+    assert again.condition == changed.condition == more
+    assert again.concerned == ("a", "b")
     assert alarms.decide([], [known], NOON).over == (known,)

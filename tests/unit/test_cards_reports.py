@@ -137,7 +137,7 @@ def alarm(**changes: object) -> dict[str, object]:
     """What the outbox holds of one: the first of several grants told by name."""
     names = ("Ana Lima", "Dan Eze")
     told = [
-        {"id": f"id{n}", "who": who, "what": "read_orders", "role": f"jit_id{n}"}
+        {"id": f"id{n}", "who": who, "what": "read_orders", "role": f"jit_id{n}", "left": ["x"]}
         for n, who in enumerate(names)
     ]
     data = {
@@ -149,10 +149,14 @@ def alarm(**changes: object) -> dict[str, object]:
         "since": NOW.isoformat(),
         "count": 50,
         "error": "The target does not answer.",
+        "raised": NOW.isoformat(),
         "by": None,
         "grants": told,
     }
     return data | changes
+
+
+OF_NO_TARGET = {"unsaid", "ends-only"}
 
 
 @pytest.mark.parametrize("kind", list(notices.Alarm))
@@ -161,37 +165,59 @@ def test_an_alarm_says_what_is_wrong_and_where(kind: notices.Alarm, state: str) 
     data = alarm(alarm=str(kind), state=state, over=state == "over")
     if kind in {notices.Alarm.SKEW, notices.Alarm.UNSAID}:
         data |= {"grants": [], "count": 0}
-    said = reports.alarm(data, "", NOW, link)
-    assert "shop" in said or kind is notices.Alarm.UNSAID
+    said = reports.alarm(data, NOW, link)
+    assert "shop" in said or kind in OF_NO_TARGET
     assert said.startswith("Over: ") is (state == "over")
     assert said.endswith(" · alarm a1arm000")
     assert "\n" not in said
 
 
 def test_an_alarm_about_many_names_a_few_and_counts_the_rest() -> None:
-    said = reports.alarm(alarm(), "", NOW, link)
+    said = reports.alarm(alarm(), NOW, link)
     for part in (
         "access of Ana Lima (read_orders), Dan Eze (read_orders) and 48 more to shop",
         "may still exist: shop does not answer",
-        "drop roles jit_id0, jit_id1 and 48 more by hand",
+        "as roles jit_id0, jit_id1 and 48 more",
     ):
         assert part in said
 
 
 def test_alarms_of_access_that_may_exist_and_of_what_only_remains_have_different_words() -> None:
     overdue, unclean = (
-        reports.alarm(alarm(alarm=kind), "an ACL on app.tmp", NOW, link)
-        for kind in ("overdue", "unclean")
+        reports.alarm(alarm(alarm=kind), NOW, link) for kind in ("overdue", "unclean")
     )
     assert "*Overdue:*" in overdue
     assert "may still exist" in overdue
     assert "*Clean-up pending:*" in unclean
-    assert "nobody can log in, but an ACL on app.tmp remains" in unclean
+    assert "nobody can log in, but x, x remains" in unclean
     assert "may still" not in unclean
 
 
+@pytest.mark.parametrize("kind", list(notices.Alarm))
+def test_a_card_says_what_is_so_first_and_then_what_to_do(kind: notices.Alarm) -> None:
+    head, facts = reports.alarm_card(alarm(alarm=str(kind), gone=3), NOW)
+    assert head.startswith("*")
+    assert "\n" not in head
+    assert "*Do*  " in facts
+    if kind in {"overdue", "unsure", "unclean"}:
+        assert "*Who*" in facts
+        assert "3 more are over meanwhile" in facts
+
+
+def test_that_it_is_over_says_when_the_last_ended_and_what_goes_on() -> None:
+    over = alarm(state="over", over=True, last=NOW.isoformat(), late=724.0, cleaning=2, live=0)
+    said = reports.alarm(over, NOW, link)
+    assert "has ended after all, the last at <!date^" in said
+    assert "|14:00 UTC>, 12 min late; clean-up of 2 goes on" in said
+
+
+def test_that_a_target_is_reached_again_says_what_lives_on() -> None:
+    over = alarm(alarm="stranded", state="over", over=True, last=NOW.isoformat(), late=0.0, live=2)
+    assert "without a connection any more; 2 grants there live on" in reports.alarm(over, NOW, link)
+
+
 def test_whoever_acknowledges_is_named_and_cannot_forge_a_mention() -> None:
-    said = reports.alarm(alarm(state="acknowledged", by="Bo <!channel>"), "", NOW, link)
+    said = reports.alarm(alarm(state="acknowledged", by="Bo <!channel>"), NOW, link)
     assert said.startswith("Bo knows about this")
     assert "<!channel>" not in said
 

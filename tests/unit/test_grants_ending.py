@@ -278,7 +278,7 @@ def test_a_missed_limit_is_alarmed_at_once_repeated_and_said_to_be_over(
     world.advance(minutes=15)
     bot.grants.watch()
     bot.outbox.pump()
-    assert world.channel.kinds(request_id).count("alarm") == 2
+    assert [row.kind for row, _ in world.channel.said].count("alarm") == 2
     world.shop.down = False
     bot.grants.close(request_id)
     bot.grants.watch()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from bot import alarms, cli, service, status
+from bot import cli, ringing, service, status
 from db_grants import errors as target_errors
 from tests.fixtures_core import World
 
@@ -63,6 +63,15 @@ def test_no_sign_of_life_needs_a_person(operator: World, bot: service.Service, c
     assert "The bot does not run (no sign of life for 6" in capsys.readouterr().out
 
 
+def test_an_alarm_names_the_grants_it_is_about_by_now(
+    operator: World, bot: service.Service, capsys
+) -> None:
+    request_id = late(operator, bot)
+    (known,) = ringing.everything(operator.store)
+    said = run(capsys, "status")[1]
+    assert f"alarm {known.id}     overdue on shop: {request_id}\n" in said
+
+
 def test_overdue_and_cleanup_pending_are_told_apart(
     operator: World, bot: service.Service, capsys
 ) -> None:
@@ -116,10 +125,10 @@ def test_an_alarm_is_acknowledged_from_the_command_line(
     operator: World, bot: service.Service, capsys
 ) -> None:
     late(operator, bot)
-    (known,) = alarms.everything(operator.store)
+    (known,) = ringing.everything(operator.store)
     assert cli.run(["ack", known.id]) == 0
     assert "overdue on shop goes on" in capsys.readouterr().out
-    (known,) = alarms.everything(operator.store)
+    (known,) = ringing.everything(operator.store)
     assert str(known.acknowledged_by).startswith("operator:")
     assert cli.run(["ack", known.id]) == 1
     assert cli.run(["ack", "00000000"]) == 3
