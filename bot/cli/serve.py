@@ -18,6 +18,7 @@ def serve(ctx: typer.Context) -> None:
     from bot import app as apps
 
     chosen = desk.desk(ctx).settings(slack=True)
+    logs.never_block()
     logs.configure(chosen.log_level, as_json=chosen.log_json)
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
