@@ -4,58 +4,73 @@ import argparse
 import json
 import logging
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from bench import cases, openbao, place, stage
+from bench import cases, kept, openbao, place, stage
 from bench.measure import Line
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the cases named, or all; 1 when a case broke off."""
     asked = _asked(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # it tells each job it drops
     chosen = {name: case for name, case in cases.CASES.items() if asked.case in ("", name)}
     if not chosen:
         print(f"There is no case {asked.case}; there are {', '.join(cases.CASES)}.")
         return 2
-    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # it tells each job it drops
-    found: dict[str, Any] = {"lines": [], "verdicts": [], "broken": {}}
+    if asked.resume:
+        chosen = {n: case for n, case in chosen.items() if not kept.is_done(n, asked.size)}
+    began, found = time.monotonic(), {name: kept.nothing() for name in chosen}
     with ExitStack() as stack:
         set_up = _stage(stack, stage.SIZES[asked.size])
-        about = _about(set_up, size=asked.size)
         for name, case in chosen.items():
-            began = time.monotonic()
-            try:
-                for told in case(set_up):
-                    _tell(found, name, told)
-            except Exception as error:
-                found["broken"][name] = f"{type(error).__name__}: {error}"[:300]
-                print(f"! {name} broke off: {found['broken'][name]}", file=sys.stderr, flush=True)
-            print(f"· {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            _run(set_up, name, case, found[name])
             if asked.keep:
-                _keep({"about": about, **found}, name)
+                kept.write(name, found[name], kept.about(set_up, size=asked.size))
     _table(found)
-    return 1 if found["broken"] else 0
+    _say(f"all {len(chosen)} cases: {time.monotonic() - began:.0f} s")
+    return 1 if any(each["broken"] for each in found.values()) else 0
 
 
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--case", default=os.environ.get("CASE", ""), help="one case alone")
-    parser.add_argument("--size", choices=list(stage.SIZES), default="usual", help="how much")
+    parser.add_argument(
+        "--size",
+        choices=list(stage.SIZES),
+        default="usual",
+        help="small: minutes, to try it; usual: the goals' own sizes; full: hours",
+    )
     parser.add_argument("--keep", action="store_true", help="write what was found to bench/results")
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out what was kept of this size and this code"
+    )
     return parser.parse_args(arguments)
+
+
+def _run(set_up: stage.Stage, name: str, case: stage.Case, found: kept.Found) -> None:
+    """One case, to its end or to where it breaks; the next one finds the place empty either way."""
+    began = time.monotonic()
+    try:
+        for told in case(set_up):
+            _tell(found, name, told)
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        found["broken"] = words[:300]
+        _say(f"! {name} broke off: {words[:2000]}")
+    with suppress(Exception):  # then the server is what broke, and the next case says so
+        set_up.at.clear()
+    found["took_s"] = round(time.monotonic() - began, 1)
+    _say(f"{name}: {found['took_s']:.0f} s")
 
 
 def _stage(stack: ExitStack, sizes: stage.Sizes) -> stage.Stage:
@@ -63,44 +78,37 @@ def _stage(stack: ExitStack, sizes: stage.Sizes) -> stage.Stage:
     at = place.Place(stack.enter_context(place.serving(folder / "default")), "bench")
     older, programs = None, place.older_server()
     if programs is None:
-        print("· No PostgreSQL 15 is installed; only the wheel's is measured.", file=sys.stderr)
+        _say("No PostgreSQL 15 is installed; only the wheel's is measured.")
     else:
         server = stack.enter_context(place.serving(folder / "older", bin_dir=programs))
         older = place.Place(server, "bench", tables=10)
     bao = stack.enter_context(openbao.running(folder))
     if bao is None:
-        print("· OpenBao's wheel cannot be had; its cases are left out.", file=sys.stderr)
+        _say("OpenBao's wheel cannot be had; its cases are left out.")
     else:
         bao.serve(at)
     return stage.Stage(sizes=sizes, folder=folder, at=at, older=older, bao=bao)
 
 
-def _about(made: stage.Stage, *, size: str) -> dict[str, Any]:
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "postgresql": [p.version for p in (made.at, made.older) if p is not None],
-        "openbao": openbao.version() if made.bao is not None else None,
-        "size": size,
-    }
+def _say(words: str) -> None:
+    print(f"· {words}", file=sys.stderr, flush=True)
 
 
-def _tell(found: dict[str, Any], case: str, told: stage.Told) -> None:
+def _tell(found: kept.Found, case: str, told: stage.Told) -> None:
     row = {"group": case, **told.told()}
     found["lines" if isinstance(told, Line) else "verdicts"].append(row)
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def _table(found: dict[str, Any]) -> None:
+def _table(found: dict[str, kept.Found]) -> None:
     for row in _rows(found):
         print(row)
 
 
-def _rows(found: dict[str, Any]) -> Iterator[str]:
+def _rows(found: dict[str, kept.Found]) -> Iterator[str]:
     heads = f"{'n':>7} {'p50 ms':>9} {'p95 ms':>9} {'per s':>8} {'× raw':>7} lost/doubled/failed"
     yield f"\n{'case':34} {'impl':20} {heads}"
-    for each in found["lines"]:
+    for each in _all(found, "lines"):
         numbers = [each.get(key) for key in ("p50_ms", "p95_ms", "rate")]
         shown = " ".join(
             f"{'' if value is None else value:>{width}}"
@@ -110,22 +118,13 @@ def _rows(found: dict[str, Any]) -> Iterator[str]:
         counts = f"{each['lost']}/{each['doubled']}/{each['failed']}"
         yield f"{each['case']:34} {each['impl']:20} {each['n']:>7} {shown} {raw:>7} {counts}"
     yield ""
-    for each in found["verdicts"]:
+    for each in sorted(_all(found, "verdicts"), key=lambda row: int(row["goal"][1:])):
         met = {True: "met", False: "NOT met", None: "not measured"}[each["met"]]
         yield f"{each['goal']:4} {each['what']:64} {each['figure']:>12} {each['bound']:>9}  {met}"
 
 
-def _keep(found: dict[str, Any], name: str) -> None:
-    """One file a group of cases, so that one can be measured again by itself."""
-    RESULTS.mkdir(exist_ok=True)
-    kept = {
-        "about": found["about"],
-        "lines": [row for row in found["lines"] if row["group"] == name],
-        "verdicts": [row for row in found["verdicts"] if row["group"] == name],
-        "broken": found["broken"].get(name),
-    }
-    text = json.dumps(kept, indent=1, ensure_ascii=False)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+def _all(found: dict[str, kept.Found], key: str) -> list[dict[str, Any]]:
+    return [row for each in found.values() for row in each[key]]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bench import place
+from bench import cast, history, place
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, model, service, store
-from db_grants import naming
+from bot import model, service, store
+from db_grants import memory
+from proof import invariants, reality
 
-TARGET = "bench"
+KINDS = ("sqlite", "postgresql")  # of records
+PER_TARGET = 5000  # grants of a crowd on one target
 _CATALOG = """
 channels: {approvals: "#db-access", audit: "#db-audit"}
 targets: {bench: {url_env: BENCH_URL, environment: production, database: DATABASE}}
@@ -33,53 +36,17 @@ entitlements:
 rules:
   owners: {approvers: [U0BO]}
 """
-PEOPLE = {
-    each: model.Person(id=each, team_id="T0ACME", name=each, email=f"{each}@acme.test".lower())
-    for each in ("U0ANA", "U0BO", "U0CLEO")
-}
-
-
-class Directory:
-    """Slack's answers about people, at once."""
-
-    def person(self, user_id: str, *, fresh: bool = False) -> model.Person:  # noqa: ARG002
-        if user_id not in PEOPLE:
-            raise errors.NotFound
-        return PEOPLE[user_id]
-
-    def members(self, ref: str, *, fresh: bool = False) -> frozenset[str] | None:  # noqa: ARG002
-        return frozenset({ref}) if ref in PEOPLE else frozenset()
-
-    def resolve_channel(self, ref: str) -> str | None:
-        return ref
-
-    def reason(self, ref: str) -> str | None:  # noqa: ARG002
-        return None
-
-
-class Silent:
-    """A poster whose Slack answers at once."""
-
-    def __init__(self) -> None:
-        self.said = 0
-
-    def deliver(self, row: store.OutboxRow, story: model.Story | None) -> model.MessageRef | None:
-        self.said += 1
-        if row.kind != "card" or story is None or story.message("card"):
-            return None
-        ts = f"{1_700_000_000 + row.id}.000100"
-        return model.MessageRef(
-            request_id=story.request.id, kind="card", channel_id="C0ACCESS", ts=ts
-        )
-
-    def withdraw(self, message: model.MessageRef) -> None:
-        """Nothing was posted."""
 
 
 def catalog(at: place.Place) -> catalogs.Catalog:
     """One entitlement: reading ten tables of the place."""
+    return catalogs.loads(catalog_text(at.database))
+
+
+def catalog_text(database: str) -> str:
+    """The same as it is written."""
     tables = ", ".join(f"{{table: app.t{n}, can: read}}" for n in range(10))
-    return catalogs.loads(_CATALOG.replace("TABLES", tables).replace("DATABASE", at.database))
+    return _CATALOG.replace("TABLES", tables).replace("DATABASE", database)
 
 
 @contextmanager
@@ -99,18 +66,20 @@ def state(folder: Path, kind: str, at: place.Place) -> Iterator[str]:
 class Core:
     """One service over one record and one target."""
 
-    def __init__(self, at: place.Place, url: str, *, engine: Any = None) -> None:
+    def __init__(self, at: place.Place, url: str, *, engine: Any = None, crowd: int = 0) -> None:
+        """`crowd`: so many grants on other targets are live for the next day."""
         self.at = at
         self.clock = clocks.SystemClock()
         self.store = store.open_store(url, self.clock)
         self.engine = engine or at.engine()
         self.catalog = catalog(at)
+        self.others = gather(self.store, at, crowd, soon(86400)) if crowd else {}
         self.service = service.Service(
             store=self.store,
-            engines={TARGET: self.engine},
+            engines={cast.TARGET: self.engine, **self.others},
             catalog=lambda: self.catalog,
-            directory=Directory(),
-            poster=lambda _service: Silent(),
+            directory=cast.Directory(),
+            poster=lambda _service: cast.Silent(),
             clock=self.clock,
         )
         self.grants = self.service.grants
@@ -136,36 +105,66 @@ class Core:
 
 @contextmanager
 def running(at: place.Place, url: str, **more: Any) -> Iterator[Core]:
-    """A core, closed in the end."""
+    """A core, closed in the end; what it leaves behind must be right."""
     made = Core(at, url, **more)
     try:
         yield made
+        made.service.stop(10)
+        prove(made.store, at, made.others)
     finally:
         made.close()
 
 
 def record(
-    kept: store.Store, at: place.Place, count: int, expires_at: datetime, *, real: bool = True
+    kept: store.Store, at: place.Place, count: int, expires_at: datetime, *, chatter: bool = True
 ) -> list[str]:
-    """Put so many active grants that end at one moment on the record, with their roles; their ids."""
+    """Put so many active grants that end at one moment on the record, with their roles; their ids.
+
+    `chatter`: with what was said about each.
+    """
     ids = [place.fresh_id() for _ in range(count)]
-    oids = at.fill(ids, expires_at) if real else dict.fromkeys(ids, 4_000_000_000)
-    scope = catalogs.scope_to_json(catalogs.scope_of(catalog(at).entitlements["read_10"]))
-    for first in range(0, count, 500):
-        with kept.begin(store.SYSTEM) as tx:
-            for grant_id in ids[first : first + 500]:
-                request = _request(grant_id, scope, tx.at)
-                tx.add_request(request)
-                tx.settle_request(grant_id, model.RequestStatus.APPROVED, decided_by="U0BO")
-                tx.add_grant(_grant(request, tx.at, expires_at))
-                tx.move_grant(
-                    grant_id,
-                    model.GrantStatus.ACTIVATING,
-                    model.GrantStatus.ACTIVE,
-                    role_oid=oids[grant_id],
-                    activated_at=tx.at,
-                )
+    oids = at.fill(ids, expires_at)
+    mould = history.mould(catalog_text(at.database), over=False)
+    asked = min(datetime.now(UTC), expires_at) - mould.lasted
+    lives = (
+        history.Life(id=each, asked_at=asked, expires_at=expires_at, oid=oids[each]) for each in ids
+    )
+    history.write(kept, mould, lives, chatter=chatter)
     return ids
+
+
+def gather(
+    kept: store.Store, at: place.Place, count: int, expires_at: datetime
+) -> dict[str, memory.MemoryEngine]:
+    """So many active grants on other targets, which are in memory; these targets."""
+    mould = history.mould(catalog_text(at.database), over=False)
+    scope, asked = at.scope(), datetime.now(UTC) - timedelta(hours=1)
+    engines = {f"crowd_{n:02}": memory.MemoryEngine() for n in range(-(-count // PER_TARGET))}
+
+    def lives() -> Iterator[history.Life]:
+        for number in range(count):
+            name = f"crowd_{number // PER_TARGET:02}"
+            spec = place.spec_of(place.fresh_id(), scope, expires_at)
+            yield history.Life(
+                id=spec.grant_id,
+                asked_at=asked,
+                expires_at=expires_at,
+                oid=engines[name].create(spec).oid,
+                target=name,
+            )
+
+    history.write(kept, mould, lives(), chatter=False)
+    return engines
+
+
+def prove(
+    kept: store.Store, at: place.Place, others: Mapping[str, memory.MemoryEngine] | None = None
+) -> None:
+    """Raise AssertionError unless every invariant holds on the record and the targets, as they are."""
+    targets = [reality.postgres(cast.TARGET, at.admin_url, privileges=False)]
+    targets += [reality.in_memory(name, engine) for name, engine in (others or {}).items()]
+    recorded = reality.record(kept, datetime.now(UTC), dump=False)
+    invariants.check(recorded, targets, reality.Transcript())
 
 
 def ended(kept: store.Store, ids: Sequence[str]) -> tuple[list[float], int, int]:
@@ -181,9 +180,34 @@ def ended(kept: store.Store, ids: Sequence[str]) -> tuple[list[float], int, int]
     ]
     finals = {model.GrantStatus.ENDED, model.GrantStatus.REVOKED}
     lost = sum(grant.status not in finals for grant in grants)
-    told = [e.type for each in ids for e in kept.events_of(each)] if len(ids) <= 2000 else []
-    doubled = sum(told.count(kind) - len(ids) for kind in ("grant.access_ended",) if told)
-    return late, lost, max(0, doubled)
+    ours = frozenset(ids)
+    told = Counter(
+        event.request_id
+        for event in (kept.events_of(ids[0]) if len(ids) == 1 else kept.all_events())
+        if event.type == "grant.access_ended" and event.request_id in ours
+    )
+    return late, lost, sum(told.values()) - len(told)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[store.Store]:
+    """A record beside the processes that serve it."""
+    with store.open_store(url, clocks.SystemClock()) as kept:
+        yield kept
+
+
+def live(kept: store.Store, ids: Sequence[str]) -> bool:
+    """Whether one of them is not over. A crowd is alone on its record, and the look must be cheap:
+    it is taken in the process that is measured.
+    """
+    if len(ids) == 1:
+        return kept.grant(ids[0]).status in model.LIVE_GRANT
+    return bool(kept.grants(status=model.LIVE_GRANT, limit=1))
+
+
+def over(kept: store.Store, ids: Sequence[str]) -> int:
+    """How many of them are over."""
+    return len(ids) - len(kept.grants(status=model.LIVE_GRANT, limit=len(ids)))
 
 
 def wait(condition: Any, seconds: float, pause: float = 0.01) -> float:
@@ -223,48 +247,6 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     process.stdout.close()
-
-
-def _request(grant_id: str, scope: Any, now: datetime) -> model.AccessRequest:
-    return model.AccessRequest(
-        id=grant_id,
-        status=model.RequestStatus.PENDING,
-        requester_id="U0ANA",
-        requester_name="Ana Lima",
-        requester_tz="Europe/Berlin",
-        team_id="T0ACME",
-        target=TARGET,
-        environment="production",
-        entitlement="read_10",
-        tables=(),
-        scope=scope,
-        scope_hash="5c0be",
-        catalog_version="ca7",
-        duration=timedelta(minutes=30),
-        justification="INC-4412: export stuck",
-        ticket=None,
-        verdict=model.Verdict.NEEDS_APPROVAL,
-        rule="owners",
-        reasons=("because it is production",),
-        approvers=("U0BO",),
-        needs=1,
-        created_at=now,
-        decide_by=now + timedelta(hours=1),
-    )
-
-
-def _grant(request: model.AccessRequest, now: datetime, expires_at: datetime) -> model.Grant:
-    return model.Grant(
-        id=request.id,
-        status=model.GrantStatus.ACTIVATING,
-        target=TARGET,
-        requester_id=request.requester_id,
-        role_name=naming.managed_role(request.id),
-        duration=request.duration,
-        created_at=now,
-        expires_at=expires_at,
-        activate_by=now + timedelta(minutes=10),
-    )
 
 
 def soon(seconds: float) -> datetime:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from bot import model
 from bot.demo import binaries, postgres, shop
 from db_grants import naming
 from db_grants.postgres import PostgresEngine, atoms, inspect
@@ -56,13 +57,7 @@ class Place:
 
     def spec(self, size: int = 10, *, length: timedelta = timedelta(hours=1)) -> GrantSpec:
         """A grant nobody made yet."""
-        grant_id = fresh_id()
-        return GrantSpec(
-            grant_id=grant_id,
-            role_name=naming.managed_role(grant_id),
-            scope=self.scope(size),
-            expires_at=_now() + length,
-        )
+        return spec_of(fresh_id(), self.scope(size), _now() + length)
 
     def engine(self, url: str | None = None, **options: Any) -> PostgresEngine:
         """Ours, as the unprivileged bot."""
@@ -146,9 +141,15 @@ class Place:
         return url
 
 
+def spec_of(grant_id: str, scope: Scope, expires_at: datetime) -> GrantSpec:
+    """What an engine is asked to make."""
+    name = naming.managed_role(grant_id)
+    return GrantSpec(grant_id=grant_id, role_name=name, scope=scope, expires_at=expires_at)
+
+
 def fresh_id() -> str:
-    """An id of a grant; telling apart what the benchmark made."""
-    return f"b{secrets.token_hex(6)}"
+    """An id of a grant."""
+    return model.new_id()
 
 
 def verifier(password: str, iterations: int = 4096) -> str:

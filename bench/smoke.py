@@ -15,7 +15,6 @@ import structlog
 from psycopg import sql
 
 from bench import core, place, ways, wire
-from bench.cases import ends
 from bot import clock, store
 from bot import grants as grants_
 from db_grants.postgres import PostgresEngine
@@ -165,11 +164,11 @@ def _ends(at: place.Place, folder: Path) -> Iterator[Found]:
     ):
         ids = core.record(kept, at, _MANY, core.soon(2.5))
         process = core.spawn(at, url)
-        core.wait(lambda: ends.over(kept, ids) >= _MANY // 3, 60, 0.02)
+        core.wait(lambda: core.over(kept, ids) >= _MANY // 3, 60, 0.02)
         process.kill()
         process.wait()
         process = core.spawn(at, url)
-        core.wait(lambda: ends.over(kept, ids) == _MANY, 60, 0.05)
+        core.wait(lambda: core.over(kept, ids) == _MANY, 60, 0.05)
         core.finish(process)
         _, lost, doubled = core.ended(kept, ids)
         yield f"lost of {_MANY} ends with a kill between", lost, 0

@@ -1,6 +1,6 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import edges, ends, grants
+from bench.cases import crashes, edges, ends, grants
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
@@ -11,7 +11,7 @@ CASES: dict[str, Case] = {
     "at-once": grants.at_once,
     "lateness": ends.lateness,
     "bursts": ends.bursts,
-    "crashes": ends.crashes,
+    "crashes": crashes.crashes,
     "kill-switch": ends.kill_switch,
     "chat": edges.chat,
     "start": edges.start,

@@ -200,7 +200,7 @@ def start(stage: Stage) -> Iterator[Told]:
     yield at_most("G14", "import, over the five libraries alone", ratio, 1.5)
     live = stage.sizes.live[-1]
     with core.state(stage.folder, "sqlite", stage.at) as url, core.running(stage.at, url) as made:
-        core.record(made.store, stage.at, live, core.soon(86400), real=False)
+        core.record(made.store, stage.at, live, core.soon(86400))
         process = core.spawn(stage.at, url)
         time.sleep(3)
         used = _resident(process.pid)

@@ -4,6 +4,7 @@ import functools
 import statistics
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -46,7 +47,8 @@ def overhead(stage: Stage) -> Iterator[Told]:
         ):
             turns = {name: _turn(way, 10) for name, way in all_ways.items()}
             turns["ours-service"] = _served(made)
-            found = measure.interleave(stage.sizes.rounds, turns)
+            rounds = stage.sizes.rounds if at is stage.at else stage.sizes.rounds // 3
+            found = measure.interleave(rounds, turns)
         for step, seconds in found.items():
             yield from measure.compared(f"{step}/pg{at.version}", 10, seconds)
         if at is stage.at:
@@ -84,31 +86,39 @@ def _judged(found: Mapping[str, Mapping[str, list[float]]]) -> Iterator[Verdict]
 
 
 def lifecycles(stage: Stage) -> Iterator[Told]:
-    """G3 and G6: whole lives of grants by 1, 4 and 16 clients."""
+    """G3 and G6: whole lives of grants by 1, 4 and 16 clients; by 4 on the oldest server too."""
     rates: dict[tuple[str, int], float] = {}
-    failed: dict[tuple[str, int], int] = {}
+    bad = 0
     for clients in (1, 4, 16):
-        for way in _ways(stage, stage.at):
-            with ways.opened(way):
-                way.end(way.grant(10))
-                live = functools.partial(_live, way)
-                rate, errors, why = measure.together(clients, stage.sizes.seconds, live)
-            rates[way.name, clients], failed[way.name, clients] = rate, errors
-            yield Line(
-                case="lifecycles",
-                impl=way.name,
-                n=clients,
-                rate=round(rate, 1),
-                failed=errors,
-                ratios=_over(rates, way.name, clients),
-                facts={"errors": why} if why else {},
-            )
-        stage.at.clear()
+        for line in _lived(stage, stage.at, clients):
+            rates[line.impl, clients] = line.rate or 0
+            bad += line.failed if line.impl == "ours" else 0
+            yield replace(line, ratios=_over(rates, line.impl, clients))
     yield from _peers(stage, rates)
     gain = max(rates["ours", 4], rates["ours", 16]) / rates["ours", 1]
     yield at_least("G6", "rate at 4 or 16 clients over the rate at one", gain, 1.5)
-    bad = sum(failed["ours", clients] for clients in (1, 4, 16))
     yield at_most("G6", "failures at any number of clients", bad, 0)
+    if stage.older is not None:
+        older = list(_lived(stage, stage.older, 4))
+        yield from (replace(line, case=f"{line.case}/pg{stage.older.version}") for line in older)
+
+
+def _lived(stage: Stage, at: place.Place, clients: int) -> Iterator[Line]:
+    for way in _ways(stage, at):
+        with ways.opened(way):
+            way.end(way.grant(10))
+            live = functools.partial(_live, way)
+            rate, errors, why = measure.together(clients, stage.sizes.seconds, live)
+        facts = {"errors": why} if why else {}
+        yield Line(
+            case="lifecycles",
+            impl=way.name,
+            n=clients,
+            rate=round(rate, 1),
+            failed=errors,
+            facts=facts,
+        )
+        at.clear()
 
 
 def _live(way: ways.Way, _client: int) -> None:
@@ -170,14 +180,17 @@ def tables(stage: Stage) -> Iterator[Told]:
 
 def live_grants(stage: Stage) -> Iterator[Told]:
     """G5: what one more grant costs among many, and what an ACL grows by."""
+    with stage.fresh() as at:
+        yield from _among_others(stage, at)
+
+
+def _among_others(stage: Stage, at: place.Place) -> Iterator[Told]:
     totals: dict[int, float] = {}
     raws: dict[int, float] = {}
-    before = stage.at.acl_bytes()
+    before = at.acl_bytes()
     for count in stage.sizes.live:
-        missing = count - stage.at.live()
-        stage.at.fill([place.fresh_id() for _ in range(missing)], core.soon(3600))
-        stage.at.ask("SELECT 1")
-        with ways.opened(ways.Raw(stage.at), ways.Ours(stage.at)) as all_ways:
+        at.fill([place.fresh_id() for _ in range(count - at.live())], core.soon(3600))
+        with ways.opened(ways.Raw(at), ways.Ours(at)) as all_ways:
             turns = {name: _turn(way, 10) for name, way in all_ways.items()}
             found = measure.interleave(max(5, stage.sizes.rounds // 5), turns)
         for step, by in found.items():
@@ -200,32 +213,36 @@ def live_grants(stage: Stage) -> Iterator[Told]:
         )
     words = f"grant and end, {many:,} live grants over {few}"
     yield at_most("G5", words, totals[many] / totals[few], 1.5)
+    yield at_most("G5", "exponent of growth with live grants", measure.slope(totals), 0.1)
     yield at_most("G5", "the same in raw SQL, as the same bot", raws[many] / raws[few], 1.5)
-    yield at_most("G5", "bytes that all ACLs grew by", stage.at.acl_bytes() - before, 0)
-    stage.at.clear()
+    yield at_most("G5", "bytes that all ACLs grew by", at.acl_bytes() - before, 0)
 
 
 def at_once(stage: Stage) -> Iterator[Told]:
     """G5: thousands of simultaneous grants on one table, by ours and by direct grants."""
-    count, before = stage.sizes.at_once, stage.at.acl_bytes()
-    with ways.opened(ways.Ours(stage.at)) as found:
-        made = stage.at.fill([place.fresh_id() for _ in range(count - 20)], core.soon(3600), 1)
+    with stage.fresh() as at:
+        yield from _crowded(stage, at)
+        yield from _direct_at_once(at, stage.sizes.at_once)
+
+
+def _crowded(stage: Stage, at: place.Place) -> Iterator[Told]:
+    count, before = stage.sizes.at_once, at.acl_bytes()
+    with ways.opened(ways.Ours(at)) as found:
+        made = at.fill([place.fresh_id() for _ in range(count - 20)], core.soon(3600), 1)
         more = [found["ours"].grant(1) for _ in range(20)]
-        live = stage.at.live()
-        grown = stage.at.acl_bytes() - before
+        live = at.live()
+        grown = at.acl_bytes() - before
         for held in more:
             found["ours"].end(held)
-    stage.at.clear()
     yield Line(case="at-once", impl="ours", n=count, lost=count - live, facts={"acl_bytes": grown})
     yield at_least("G5", "simultaneous grants on one table", len(made) + len(more), count)
     yield at_most("G5", "bytes that all ACLs grew by under them", grown, 0)
-    yield from _direct_at_once(stage, count)
 
 
-def _direct_at_once(stage: Stage, count: int) -> Iterator[Told]:
+def _direct_at_once(at: place.Place, count: int) -> Iterator[Told]:
     """Where direct grants end: pg_class has no TOAST table."""
     made, why = 0, ""
-    with stage.at.connect() as admin:
+    with at.connect() as admin:
         admin.execute("CREATE TABLE app.crowded (id int)")
         try:
             for made in range(count):
@@ -233,7 +250,6 @@ def _direct_at_once(stage: Stage, count: int) -> Iterator[Told]:
         except Exception as error:
             why = str(error).splitlines()[0]
         admin.execute("DROP TABLE app.crowded")
-    stage.at.clear()
     yield Line(case="at-once", impl="vault-sql", n=count, lost=count - made, facts={"why": why})
 
 

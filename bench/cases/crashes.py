@@ -1,0 +1,114 @@
+"""G9 and G10: killed in the middle of it, ten minutes down, several processes on one record."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from bench import core, jobs, measure
+from bench.measure import at_least, at_most
+from bench.stage import Stage, Told
+
+
+def crashes(stage: Stage) -> Iterator[Told]:
+    """G9 and G10: killed in the middle, ten minutes down, several processes on one record."""
+    yield from _killed(stage)
+    yield from _down(stage)
+    yield from _replicas(stage)
+
+
+def _killed(stage: Stage) -> Iterator[Told]:
+    count, kills = stage.sizes.killed, 0
+    with core.state(stage.folder, "sqlite", stage.at) as url, core.opened(url) as kept:
+        ids = core.record(kept, stage.at, count, core.soon(4 + count / 150))
+        process = core.spawn(stage.at, url)
+        deadline = kept.grant(ids[0]).expires_at
+        for part in (0.2, 0.5, 0.8):
+            core.wait(lambda part=part: core.over(kept, ids) >= count * part, 120, 0.02)
+            process.kill()
+            process.wait()
+            kills += 1
+            process = core.spawn(stage.at, url)
+        core.wait(lambda: not core.live(kept, ids), 120, 0.1)
+        took = (datetime.now(UTC) - deadline).total_seconds()
+        core.finish(process)
+        late, lost, doubled = core.ended(kept, ids)
+        core.prove(kept, stage.at)
+    lost += stage.at.live()
+    yield measure.line(
+        "killed",
+        "ours/sqlite",
+        count,
+        late,
+        rate=None,
+        lost=lost,
+        doubled=doubled,
+        facts={"kills": kills, "all_over_s": round(took, 2)},
+    )
+    yield at_most("G9", f"{count} ends, killed {kills} times: lost or doubled", lost + doubled, 0)
+
+
+def _down(stage: Stage) -> Iterator[Told]:
+    """The deadline passed ten minutes before the start."""
+    count = stage.sizes.bursts[0]
+    for kind in core.KINDS:
+        with core.state(stage.folder, kind, stage.at) as url, core.running(stage.at, url) as made:
+            past = datetime.now(UTC) - timedelta(minutes=10)
+            ids = core.record(made.store, stage.at, count, past)
+            began = datetime.now(UTC)
+            made.service.start()
+            core.wait(lambda made=made, ids=ids: not core.live(made.store, ids), 120, 0.05)
+            grants = [made.store.grant(each) for each in ids]
+            took = [
+                (g.access_ended_at - began).total_seconds() for g in grants if g.access_ended_at
+            ]
+            _, lost, doubled = core.ended(made.store, ids)
+        lost += stage.at.live()
+        yield measure.line(
+            "downtime", f"ours/{kind}", count, took, rate=None, lost=lost, doubled=doubled
+        )
+        yield at_most(
+            "G9", f"ten minutes down, {kind}: lost or doubled of {count}", lost + doubled, 0
+        )
+        yield at_most(
+            "G9",
+            f"ten minutes down, {kind}: all doors shut after the start",
+            max(took),
+            1 + count / 50,
+            " s",
+        )
+    for grace in (1, None):
+        yield jobs.due(stage, count, grace, down=3.0)
+
+
+def _replicas(stage: Stage) -> Iterator[Told]:
+    """G10: several processes serve one record on PostgreSQL."""
+    count, rates = stage.sizes.bursts[1], {}
+    for number in (1, 2, 4):
+        with core.state(stage.folder, "postgresql", stage.at) as url, core.opened(url) as kept:
+            processes = [core.spawn(stage.at, url) for _ in range(number)]
+            deadline = core.soon(3 + count / 200)
+            ids = core.record(kept, stage.at, count, deadline)
+            core.wait(lambda kept=kept, ids=ids: not core.live(kept, ids), 120, 0.1)
+            dead = sum(process.poll() is not None for process in processes)
+            for process in processes:
+                core.finish(process)
+            late, lost, doubled = core.ended(kept, ids)
+            core.prove(kept, stage.at)
+        lost += stage.at.live()
+        rates[number] = count / max(late)
+        yield measure.line(
+            "replicas",
+            f"ours×{number}",
+            count,
+            late,
+            rate=round(rates[number], 1),
+            lost=lost,
+            doubled=doubled,
+            failed=dead,
+        )
+        yield at_most(
+            "G10",
+            f"{number} processes on one record: lost, doubled or dead",
+            lost + doubled + dead,
+            0,
+        )
+    yield at_least("G10", "rate of four over the rate of one", rates[4] / rates[1], 0.9)
