@@ -58,6 +58,10 @@ class Access:
         facts = context.collect(self._directory, catalog, person_id, None, fresh=False)
         return tuple(policy.offered(catalog, facts))
 
+    def closed(self) -> str | None:
+        """Why nothing at all can be requested just now, in words for people; None: it can."""
+        return policy.closed(self._catalog())
+
     def submit(self, draft: model.Draft) -> model.Story:
         """Ask. The same `dedupe_key` gives the same story.
 
@@ -238,6 +242,9 @@ class Access:
     ) -> int:
         """Raise unless this person may give this answer now; how many approvals it takes."""
         catalog, request = self._catalog(), story.request
+        shut = policy.closed(catalog, request.target)
+        if shut is not None and answer is model.Answer.APPROVE:
+            raise errors.NotAllowed(shut)
         facts = context.collect(
             self._directory, catalog, request.requester_id, request.entitlement, fresh=True
         )

@@ -1,13 +1,27 @@
 """The composition root: settings in, a wired bot out. The only module that names every real part."""
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, errors, model, outbox, places, service, settings, slack, store, webhook
+from bot import (
+    context,
+    errors,
+    fallback,
+    impaired,
+    model,
+    outbox,
+    places,
+    service,
+    settings,
+    slack,
+    store,
+    webhook,
+)
 from bot.slack import client as slack_client
 from bot.slack import identity
 from db_grants import engine as engines_
@@ -59,6 +73,7 @@ class App:
 
         Neither Slack nor a target has to answer: what must end is ended all the same, and first.
         """
+        self._note_impaired()
         self.service.start()
         try:
             self.slack.start()
@@ -77,10 +92,30 @@ class App:
         """Hear nothing more, finish what is in hand within `timeout` seconds, let go of everything."""
         self.slack.stop()
         finished = self.service.stop(max(0.0, timeout - _INTERACTIVE_STOP))
+        self._note(impaired.Impaired(since=self._clock.now().isoformat()))
         for engine in places.disposable([*self._engines.values(), *self._strays.values()]):
             engine.dispose()
         self._store.close()
         return finished
+
+    def _note_impaired(self) -> None:
+        """Let alarms and `jit status` know what this set-up lacks."""
+        stray = places.unreachable(self._strays)
+        lacks = impaired.Impaired(
+            since=self._clock.now().isoformat(),
+            catalog=self._catalog.unusable,
+            targets=self._catalog.lost,
+            grants={places.grant_of(key): why for key, why in stray.items()},
+        )
+        if lacks.catalog:
+            _log.error("ends_only", why=lacks.catalog)
+        self._note(lacks)
+
+    def _note(self, lacks: impaired.Impaired) -> None:
+        try:
+            impaired.note(self._store, self.service.grants.claims.name, lacks)
+        except (errors.Busy, errors.StoreError) as error:  # it must not keep us from ending
+            _log.warning("impaired_unnoted", why=str(error))
 
     def _current_catalog(self) -> catalogs.Catalog:
         return self._catalog
@@ -98,14 +133,23 @@ class App:
             clock=self._clock,
             describe=self._describe,
         )
-        named = self._catalog.alarms.webhook_env
-        url = self._chosen.webhook_url(named).reveal() if named else None
-        posting = webhook.Webhook(url=url, store=self._store, clock=self._clock)
-        return webhook.Branch(slack=self.slack.poster, webhook=posting)
+        return webhook.Branch(slack=self.slack.poster, webhook=self._webhook())
+
+    def _webhook(self) -> webhook.Webhook:
+        """Raises SettingsError, unless something is live that would then not be ended."""
+        named, url, lacks = self._catalog.alarms.webhook_env, None, ""
+        try:
+            url = self._chosen.webhook_url(named).reveal() if named else None
+        except errors.SettingsError as missing:
+            if not _anything_live(self._store):
+                raise
+            lacks = str(missing)
+            _log.error("webhook_lost", why=lacks)
+        return webhook.Webhook(url=url, store=self._store, clock=self._clock, lacks=lacks)
 
     def _describe(self, story: model.Story) -> tuple[str, ...]:
         """What granting this would do in its target, line by line."""
-        engine = self._engines.get(story.request.target)
+        engine = places.reachable(self._engines).get(story.request.target)
         if engine is None:
             return ()
         ends = self._clock.now() + story.request.duration
@@ -119,9 +163,11 @@ class App:
 
     def _report(self) -> None:
         """Say in the log what will not work, before anybody asks for it."""
+        if self._catalog.unusable:
+            return
         for dead_end in context.dead_ends(self._directory, self._catalog):
             _log.warning("dead_end", entitlement=dead_end.entitlement, why=dead_end.sentence)
-        for name, engine in self._engines.items():
+        for name, engine in places.reachable(self._engines).items():
             self._report_target(name, engine)
 
     def _report_target(self, name: str, engine: engines_.Engine) -> None:
@@ -144,48 +190,81 @@ class App:
 
 
 def build(chosen: settings.Settings, *, clock: clocks.Clock | None = None) -> App:
-    """Wire a bot from its settings. Raises OperatorError with one sentence; connects to no target."""
+    """Wire a bot from its settings. Raises OperatorError with one sentence; connects to no target.
+
+    A set-up that is broken is refused while nothing is live. What is live must end whatever has
+    become of the set-up: then the bot serves what it can, and says what it cannot.
+    """
     telling = clock or clocks.SystemClock()
-    catalog = catalogs.placed(catalogs.load(chosen.catalog), chosen.target_database)
-    engines = _engines(chosen, catalog, telling)
     kept = store.open_store(chosen.database_url.reveal(), telling, chosen.audit_key)
     try:
-        connect = functools.partial(_engine, chosen, telling)
-        strays = places.strays(kept, catalog.targets, connect)
-        return App(
-            chosen=chosen,
-            catalog=catalog,
-            store=kept,
-            engines=engines,
-            strays=strays,
-            clock=telling,
-        )
+        return _wired(chosen, kept, telling)
     except BaseException:
         kept.close()
         raise
 
 
-def _engines(
-    chosen: settings.Settings, catalog: catalogs.Catalog, clock: clocks.Clock
-) -> dict[str, engines_.Engine]:
-    """One engine a target; every missing URL is told at once."""
-    made, missing = {}, []
+def _wired(chosen: settings.Settings, kept: store.Store, clock: clocks.Clock) -> App:
+    catalog = _catalog(chosen, kept)
+    connect = functools.partial(_engine, chosen, clock, catalog.unusable)
+    engines = {t.name: places.connected(_place(t), connect) for t in catalog.targets.values()}
+    if catalog.targets and not places.reachable(engines) and not _anything_live(kept):
+        raise errors.SettingsError("\n".join(dict.fromkeys(_missing(chosen, catalog))))
+    return App(
+        chosen=chosen,
+        catalog=dataclasses.replace(catalog, lost=places.unreachable(engines)),
+        store=kept,
+        engines=engines,
+        strays=places.strays(kept, catalog.targets, connect),
+        clock=clock,
+    )
+
+
+def _catalog(chosen: settings.Settings, kept: store.Store) -> catalogs.Catalog:
+    """The catalog to serve by; while it cannot be used and something is live, one for ends alone."""
+    try:
+        read = catalogs.load(chosen.catalog)
+    except errors.CatalogError as wrong:
+        if not _anything_live(kept):
+            raise
+        read = fallback.ends_only(kept, wrong)
+    else:
+        fallback.remember(kept, chosen.catalog, read)
+    return catalogs.placed(read, functools.partial(_database, chosen))
+
+
+def _database(chosen: settings.Settings, url_env: str) -> str:
+    """The database that a target's URL names; "" where there is none, and nothing is granted."""
+    try:
+        return chosen.target_database(url_env)
+    except errors.SettingsError:
+        return ""
+
+
+def _anything_live(kept: store.Store) -> bool:
+    return bool(kept.grants(status=model.LIVE_GRANT, limit=1))
+
+
+def _missing(chosen: settings.Settings, catalog: catalogs.Catalog) -> Iterator[str]:
     for target in catalog.targets.values():
-        place = places.Place(target=target.name, **places.noted(target))  # type: ignore[arg-type]
         try:
-            made[target.name] = _engine(chosen, clock, place)
+            chosen.target_url(target.url_env)
         except errors.SettingsError as error:
-            missing.append(str(error))
-    if missing:
-        raise errors.SettingsError("\n".join(missing))
-    return made
+            yield str(error)
 
 
-def _engine(chosen: settings.Settings, clock: clocks.Clock, place: places.Place) -> engines_.Engine:
-    """Connects to nothing yet. Raises SettingsError."""
-    return postgres.PostgresEngine(
+def _place(target: catalogs.Target) -> places.Place:
+    return places.Place(target=target.name, **places.noted(target))  # type: ignore[arg-type]
+
+
+def _engine(
+    chosen: settings.Settings, clock: clocks.Clock, unusable: str, place: places.Place
+) -> engines_.Engine:
+    """Connects to nothing yet; with `unusable`, one that makes nothing. Raises SettingsError."""
+    engine = postgres.PostgresEngine(
         chosen.target_url(place.url_env).reveal(),
         clock=clock.now,
         public_host=place.public_host,
         public_port=place.public_port,
     )
+    return places.ends_only(engine, unusable) if unusable else engine

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot import ending, model, places, skew, store
+from bot import ending, impaired, model, skew, store
 from bot.notices import Alarm
 from db_grants import engine as engines_
 
@@ -45,7 +45,7 @@ def found(
     """Everything that needs a person now. `late`: from `missed_ends`."""
     return (
         *_by_target(late),
-        *_stranded(kept, engines),
+        *_lacking(kept, engines),
         *_skewed(kept, now),
         *_unsaid(kept, now),
     )
@@ -109,20 +109,16 @@ def _grouped(pairs: Iterable[tuple[Key, Value]]) -> Mapping[Key, list[Value]]:
     return collected
 
 
-def _stranded(kept: store.Store, engines: Mapping[str, engines_.Engine]) -> Iterable[Condition]:
-    """Live grants on a target that there is no connection to: they cannot be ended by us."""
-    some_lost = any(isinstance(each, places.Lost) for each in engines.values())
-    for target in sorted(kept.live_by_target()):
-        if target in engines and not some_lost:  # spares reading grants at every look
-            continue
-        lost = [grant for grant in kept.live_on(target) if not places.reached(engines, grant)]
-        if lost:
-            yield Condition(
-                kind=Alarm.STRANDED,
-                target=target,
-                since=lost[0].created_at,
-                grants=tuple(grant.id for grant in lost),
-            )
+def _lacking(kept: store.Store, engines: Mapping[str, engines_.Engine]) -> Iterable[Condition]:
+    """What the set-up of a process lacks: a way to a target, or the catalog itself."""
+    for lack in impaired.lacks(kept, engines):
+        yield Condition(
+            kind=lack.kind,
+            target=lack.about,
+            since=lack.since,
+            grants=lack.grants,
+            error=lack.why,
+        )
 
 
 def _skewed(kept: store.Store, now: datetime) -> Iterable[Condition]:

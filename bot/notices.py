@@ -57,7 +57,8 @@ class Alarm(StrEnum):
     OVERDUE = "overdue"  # access should have ended and perhaps has not
     UNSURE = "unsure"  # nobody can log in, but whether a role exists is not known
     UNCLEAN = "unclean"  # access has surely ended; something remains to be removed
-    STRANDED = "stranded"  # there is no connection to a target with live grants on it
+    STRANDED = "stranded"  # there is no connection to a target; live grants on it are not ended
+    ENDS_ONLY = "ends-only"  # the catalog cannot be used: what is live ends, nothing is granted
     SKEW = "skew"  # the clock of a target is far off; nothing is granted there
     UNSAID = "unsaid"  # messages do not get out
 

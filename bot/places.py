@@ -14,6 +14,7 @@ from bot import catalog as catalogs
 from bot import errors, model, store
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
+from db_grants import spec
 
 _log = structlog.get_logger(__name__)
 
@@ -51,17 +52,38 @@ def of_request(request: model.AccessRequest) -> Place | None:
 class Lost:
     """In place of an engine: there is no way to the server of this grant."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    def __init__(self, target: str, why: str) -> None:
+        self.target = target
+        self.why = why
 
     def dispose(self) -> None:
         """There is nothing to close."""
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         def refuse(*_given: object, **_named: object) -> object:
-            raise target_errors.TargetUnavailable(self._why)
+            raise target_errors.TargetUnavailable(
+                f"No connection to {self.target} is set up. {self.why}"
+            )
 
         return refuse
+
+
+class EndsOnly:
+    """An engine that ends and looks, and makes nothing: what may be granted is not known.
+
+    A grant in the making waits, and is given up by its `activate_by` like any that cannot be made.
+    """
+
+    def __init__(self, engine: engines_.Engine, why: str) -> None:
+        self._engine = engine
+        self._why = why
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def create(self, _spec: spec.GrantSpec) -> spec.ManagedRole:
+        """Raises TargetUnavailable, always."""
+        raise target_errors.TargetUnavailable(f"Nothing is granted just now: {self._why}")
 
 
 def strays(
@@ -79,7 +101,7 @@ def strays(
         if place is None or (here is not None and here.url_env == place.url_env):
             continue
         if place not in made:
-            made[place] = _connected(place, connect)
+            made[place] = connected(place, connect)
         found[key(grant.id)] = made[place]
         _log.warning("target_recorded", grant=grant.id, target=grant.target, from_=place.url_env)
     return found
@@ -90,15 +112,38 @@ def key(grant_id: str) -> str:
     return f"grant:{grant_id}"
 
 
-def engine_of(engines: Mapping[str, engines_.Engine], grant: model.Grant) -> engines_.Engine | None:
+def grant_of(key: str) -> str:
+    """The grant that `key` was made of."""
+    return key.partition(":")[2]
+
+
+def ends_only(engine: engines_.Engine, why: str) -> engines_.Engine:
+    """The same engine, which makes nothing; see EndsOnly."""
+    held: engines_.Engine = EndsOnly(engine, why)  # type: ignore[assignment]
+    return held
+
+
+def engine_of(
+    engines: Mapping[str, engines_.Engine], grant: model.Grant | store.Brief
+) -> engines_.Engine | None:
     """The way to the server that this grant is on."""
     return engines.get(key(grant.id)) or engines.get(grant.target)
 
 
-def reached(engines: Mapping[str, engines_.Engine], grant: model.Grant) -> bool:
+def reached(engines: Mapping[str, engines_.Engine], grant: model.Grant | store.Brief) -> bool:
     """Whether there is a way to that server at all."""
     engine = engine_of(engines, grant)
     return engine is not None and not isinstance(engine, Lost)
+
+
+def reachable(engines: Mapping[str, engines_.Engine]) -> dict[str, engines_.Engine]:
+    """Those of them that there is a way to."""
+    return {name: engine for name, engine in engines.items() if not isinstance(engine, Lost)}
+
+
+def unreachable(engines: Mapping[str, engines_.Engine]) -> dict[str, str]:
+    """The others, and why."""
+    return {name: engine.why for name, engine in engines.items() if isinstance(engine, Lost)}
 
 
 def disposable(engines: Iterable[engines_.Engine]) -> tuple[engines_.Engine, ...]:
@@ -106,10 +151,12 @@ def disposable(engines: Iterable[engines_.Engine]) -> tuple[engines_.Engine, ...
     return tuple({id(engine): engine for engine in engines}.values())
 
 
-def _connected(place: Place, connect: Connect) -> engines_.Engine:
+def connected(place: Place, connect: Connect) -> engines_.Engine:
+    """The way there, or a Lost one where the variable with its URL is missing or wrong."""
     try:
         return connect(place)
     except errors.SettingsError as missing:
         _log.error("target_lost", target=place.target, why=str(missing))
-        lost: engines_.Engine = Lost(f"No connection to {place.target} is set up. {missing}")  # type: ignore[assignment]
+        why = str(missing).partition(": ")[0].rstrip(".")
+        lost: engines_.Engine = Lost(place.target, f"{why}.")  # type: ignore[assignment]
         return lost

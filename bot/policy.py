@@ -26,9 +26,13 @@ def evaluate(
     """The verdict on a draft, with the rule that matched and the reasons in plain words."""
     if refused := _stranger(draft, facts.requester):
         return _deny(refused)
+    if shut := closed(catalog):
+        return _deny(shut, "entitlement")
     entitlement = catalog.entitlements.get(draft.entitlement)
     if entitlement is None or not _may_request(entitlement, facts):
         return _deny(_not_offered(draft, entitlement, facts), "entitlement")
+    if shut := closed(catalog, entitlement.target):
+        return _deny(shut, "entitlement")
     rule = catalog.rule_of(entitlement)
     wanted = draft.duration if draft.duration is not None else entitlement.default_duration
     if wrong := _field_errors(draft, entitlement, wanted):
@@ -51,9 +55,24 @@ def outlook(
 
 def offered(catalog: catalogs.Catalog, facts: Facts) -> tuple[catalogs.Entitlement, ...]:
     """What this person may request, in the catalog's order. Nothing when in doubt."""
-    if facts.requester is None or facts.requester.refusal is not None:
+    if facts.requester is None or facts.requester.refusal is not None or closed(catalog):
         return ()
     return tuple(e for e in catalog.entitlements.values() if _may_request(e, facts))
+
+
+def closed(catalog: catalogs.Catalog, target: str | None = None) -> str | None:
+    """Why nothing at all, or nothing on `target`, is granted just now; None: it is as ever.
+
+    It is not for want of a rule: the bot's own set-up is broken. Ends go on.
+    """
+    where, why = "", catalog.unusable
+    if not why and target is not None:
+        where, why = f" on {target}", catalog.lost.get(target, "")
+    if not why:
+        return None
+    return (
+        f"Nothing{where} can be requested or approved just now: {why} An operator has to mend it."
+    )
 
 
 def may_review(

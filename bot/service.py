@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from bot import access, context, digests, errors, grants, outbox, reconcile, scheduler, store, work
+from bot import (
+    access,
+    context,
+    digests,
+    errors,
+    grants,
+    outbox,
+    places,
+    reconcile,
+    scheduler,
+    store,
+    work,
+)
 from bot import catalog as catalogs
 from bot import clock as clocks
 from db_grants import engine as engines_
@@ -47,7 +59,7 @@ class Service:
             wake=self.wake,
         )
         self.reconciler = reconcile.Reconciler(
-            store=store, engines=engines, clock=clock, wake=self.wake
+            store=store, engines=places.reachable(engines), clock=clock, wake=self.wake
         )
         self.outbox = outbox.Outbox(store=store, poster=poster(self), clock=clock)
         self.scheduler = scheduler.Scheduler(

@@ -4,13 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot import alarms, ending, model, skew, store
+from bot import ending, model, notices, ringing, skew, store
 
 SILENT_AFTER = timedelta(seconds=60)  # without a heartbeat
 WAITS_AFTER = timedelta(minutes=5)  # a message, or an activation, that takes so long
 HEARTBEAT = "heartbeat"  # the key under which the running bot keeps it
 _LINKS = 200  # of the chain, from its end
 _MOST = 5000
+_LACKS = {
+    notices.Alarm.ENDS_ONLY: "Nothing is granted, what is live ends: the catalog cannot be used. {why}",
+    notices.Alarm.STRANDED: "There is no connection to {what}, where {live} grants are live. {why}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ class Status:
     outbox_oldest: datetime | None
     chain_problem: str | None  # in the latest events; None: they hold
     skews: tuple[skew.Measured, ...]
-    alarms: tuple[alarms.Open, ...]
+    alarms: tuple[ringing.Open, ...]
 
     @property
     def heartbeat_age(self) -> timedelta | None:
@@ -78,7 +82,7 @@ def read(kept: store.Store, now: datetime) -> Status:
         outbox_oldest=kept.outbox_oldest(),
         chain_problem=kept.check_chain_end(_LINKS),
         skews=skew.latest(kept, now),
-        alarms=alarms.everything(kept),
+        alarms=ringing.everything(kept),
     )
 
 
@@ -97,6 +101,7 @@ def _problems(found: Status) -> Iterator[str]:
     if age is None or age > SILENT_AFTER:
         ago = f"no sign of life for {age.total_seconds():,.0f} s" if age else "never heard of it"
         yield f"The bot does not run ({ago}). Start it, or run `jit sweep` against each target."
+    yield from _lacking(found)
     for late in found.overdue:
         yield f"{late.id} is overdue on {late.target}: access may still exist. {late.error}".strip()
     for late in found.cleanup_pending:
@@ -112,6 +117,14 @@ def _problems(found: Status) -> Iterator[str]:
     for measured in found.skews:
         if measured.large:
             yield f"{skew.sentence(measured)}."
+
+
+def _lacking(found: Status) -> Iterator[str]:
+    """What the set-up lacks, as the alarms about it tell."""
+    for about in (each.condition for each in found.alarms):
+        if about.kind in _LACKS:
+            live = len(about.grants)
+            yield _LACKS[about.kind].format(what=about.target, live=live, why=about.error).strip()
 
 
 def metrics(found: Status) -> str:

@@ -1,7 +1,7 @@
 """The catalog as the rest of the bot sees it: frozen, checked, every reference resolved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -99,6 +99,10 @@ class Catalog:
     rules: Mapping[str, Rule]
     version: str  # sha256 of the file's bytes
     alarms: Alarms = Alarms()
+    unusable: str = (
+        ""  # set: the file cannot be used, and why; this is an earlier one, for ends alone
+    )
+    lost: Mapping[str, str] = field(default_factory=dict)  # why, by target we have no way to
 
     def rule_of(self, entitlement: Entitlement) -> Rule:
         """The rule that decides about it; loading made sure there is one."""

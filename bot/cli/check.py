@@ -15,6 +15,7 @@ from db_grants import engine as engines
 from db_grants import errors as grant_errors
 from db_grants.spec import Finding, Severity
 
+_UNTIL_MENDED = "Until then `jit serve` grants nothing: it ends what is live, or does not start."
 _MARKS = {Severity.OK: "ok", Severity.WARNING: "warning", Severity.ERROR: "ERROR"}
 
 
@@ -68,7 +69,9 @@ def examine(opened: desk.Desk, instruments: Instruments | None) -> Iterator[Find
         catalog = catalogs.load(settings.catalog)
         yield _fine("catalog", contents(catalog))
     except errors.CatalogError as wrong:
-        yield from _wrong("catalog", wrong, "")
+        yield from _wrong("catalog", wrong, _UNTIL_MENDED)
+    if catalog is not None and catalog.alarms.webhook_env:
+        yield from _webhook(catalog.alarms.webhook_env, settings)
     if instruments is None:
         return
     if settings.slack_bot_token and settings.slack_app_token:
@@ -76,6 +79,13 @@ def examine(opened: desk.Desk, instruments: Instruments | None) -> Iterator[Find
     if catalog is not None:
         for target in catalog.targets.values():
             yield from _target(target, catalog, settings, instruments)
+
+
+def _webhook(named: str, settings: settings_.Settings) -> Iterator[Finding]:
+    try:
+        settings.webhook_url(named)
+    except errors.SettingsError as wrong:
+        yield from _wrong("alarms", wrong, "Put it into `.env`.")
 
 
 def _without_slack(opened: desk.Desk) -> settings_.Settings | None:
@@ -117,7 +127,9 @@ def _target(
         placed = catalogs.placed(catalog, settings.target_database, only=target.name)
         engine = instruments.engine(target, settings)
     except errors.SettingsError as wrong:
-        yield from _wrong(subject, wrong, "Put it into `.env`.")
+        yield from _wrong(
+            subject, wrong, "Put it into `.env`; until then nothing there can be had."
+        )
         return
     try:
         found = engine.check([catalogs.scope_of(item) for item in placed.on(target.name)])

@@ -57,8 +57,11 @@ class Desk:
         if person.refusal is not None:
             raise errors.NotAllowed(_refused(person.refusal))
         offered = self._access.offered(origin.user_id)
-        match command.parse(text, {each.name for each in offered}):
-            case command.Ask() as asked:
+        asked = command.parse(text, {each.name for each in offered})
+        if isinstance(asked, command.Ask | command.Wrong):
+            self._ensure_open()
+        match asked:
+            case command.Ask():
                 self._ask(origin, asked)
             case command.Show(what=what):
                 self.show(origin, what)
@@ -67,6 +70,11 @@ class Desk:
                 self._answers.private(origin, f"Ending {request_id} now.")
             case command.Wrong(message=message):
                 raise errors.NotFound(message)
+
+    def _ensure_open(self) -> None:
+        """Raise NotAllowed while nothing at all can be requested; what ends access goes on."""
+        if shut := self._access.closed():
+            raise errors.NotAllowed(shut)
 
     def _ask(self, origin: Origin, asked: command.Ask) -> None:
         form = forms.Form(
@@ -81,6 +89,7 @@ class Desk:
 
     def fill(self, origin: Origin, opened: tuple[str, str], form: forms.Form) -> None:
         """Turn a skeleton into the request form."""
+        self._ensure_open()
         view_id, hash_ = opened
         person = self._directory.person(origin.user_id)
         if person.refusal is not None:
@@ -112,6 +121,7 @@ class Desk:
 
     def choice(self, origin: Origin) -> blocks.Block:
         """The form as it looks after a choice: fields that follow from it, and what will happen."""
+        self._ensure_open()
         form = forms.read(origin.view)
         offered = self._access.offered(origin.user_id)
         chosen = next((each for each in offered if each.name == form.entitlement), None)
@@ -268,7 +278,8 @@ class Desk:
 
     def home(self, user_id: str) -> blocks.Block:
         """The Home tab of a person."""
-        return home.view(self._scene.mine(user_id), self._scene.plain())
+        trouble = self._access.closed() or ""
+        return home.view(self._scene.mine(user_id), self._scene.plain(), trouble=trouble)
 
 
 def _refused(refusal: model.Refusal) -> str:
