@@ -8,6 +8,7 @@ import typer
 
 from bot import logs
 from bot.cli import desk
+from db_grants import lookup
 
 STOP_WITHIN = 8.0  # seconds to finish what is in hand
 DEAD_AFTER = 9.5  # seconds after which we end whatever still hangs
@@ -19,14 +20,20 @@ def serve(ctx: typer.Context) -> None:
 
     chosen = desk.desk(ctx).settings(slack=True)
     logs.never_block()
+    lookup.limit_process()
     logs.configure(chosen.log_level, as_json=chosen.log_json)
     told = threading.Event()
+
+    def stop(*_: object) -> None:
+        if not told.is_set():
+            _end_anyway(DEAD_AFTER)  # from now on: we may still be looking for Slack
+        told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, stop)
     bot = apps.build(chosen)
     bot.start()
     told.wait()
-    _end_anyway(DEAD_AFTER)
     bot.stop(STOP_WITHIN)
 
 

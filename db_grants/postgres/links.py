@@ -16,7 +16,7 @@ import psycopg
 from psycopg import conninfo, rows, sql
 
 from db_grants import errors
-from db_grants.postgres import failures
+from db_grants.postgres import connecting, failures
 
 Rows = list[dict[str, Any]]
 _KEEP = 4
@@ -154,8 +154,12 @@ class Links:
     def _open(self, database: str | None) -> _Connection:
         given = self._parameters | ({"dbname": database} if database else {})
         try:
-            return _Connection.connect(
-                **given, autocommit=True, prepare_threshold=None, row_factory=rows.dict_row
+            return connecting.connect(
+                _Connection.connect,
+                given,
+                autocommit=True,
+                prepare_threshold=None,
+                row_factory=rows.dict_row,
             )
         except psycopg.Error as error:
             raise failures.translated(error, committing=False) from None
