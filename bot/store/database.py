@@ -5,7 +5,10 @@ transaction never has to be upgraded half way) and READ COMMITTED with row locks
 """
 
 import fcntl
+import functools
+import math
 import os
+import select
 import sqlite3
 import threading
 import time
@@ -19,10 +22,10 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from bot import errors
-from bot.store import faults
+from bot.store import faults, tip
 
 URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
-_CHAIN_LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
+_TRUSTED = 10.0  # seconds that an idle connection is taken for alive, unless it has news
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
 
@@ -71,7 +74,7 @@ class Database:
     def lock_chain(self, connection: sa.Connection) -> None:
         """Be the only one who appends until this transaction ends. Take it last, hold it shortly."""
         if not self.is_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(tip.LOCK)))
 
     def alone(self) -> bool:
         """Say that this process serves, until `close`; whether no other does. False if not known.
@@ -210,7 +213,8 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     if options.get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("jit_writes") else "BEGIN")
+        with faults.cursor_of(connection) as cursor:
+            cursor.execute("BEGIN IMMEDIATE" if options.get("jit_writes") else "BEGIN")
 
 
 def _postgres(url: sa.URL, patience: float) -> sa.Engine:
@@ -221,7 +225,6 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
         pool_size=10,
         max_overflow=30,
         pool_timeout=patience,
-        pool_pre_ping=True,
     )
 
     def prepare(connection: Any, _record: object) -> None:
@@ -230,4 +233,35 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
         connection.commit()
 
     event.listen(engine, "connect", prepare)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", functools.partial(_ask_if_doubtful, engine.dialect))
     return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ask_if_doubtful(dialect: sa.Dialect, connection: Any, record: Any, _proxy: object) -> None:
+    """Ask the server whether a connection lives, but only when there is reason to doubt it.
+
+    A server that ends a connection says so: then there is something to read where nothing is due.
+    To ask before every use, as the pool does by itself, costs each of them a turn on the wire.
+    """
+    idle = time.monotonic() - record.info.get("used", -math.inf)
+    if idle < _TRUSTED and not _has_news(connection):
+        return
+    try:
+        dialect.do_ping(connection)
+        connection.rollback()
+    except dialect.loaded_dbapi.Error as error:
+        raise exc.InvalidatePoolError from error
+
+
+def _has_news(connection: Any) -> bool:
+    try:
+        news = select.poll()
+        news.register(connection.fileno(), select.POLLIN)
+        return bool(news.poll(0))
+    except connection.Error:  # it is closed
+        return True

@@ -3,7 +3,9 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import exc
 
 from bot import errors
@@ -30,6 +32,19 @@ def translated() -> Iterator[None]:
         ) from error
     except exc.StatementError as error:  # one of our own checks, met while binding a value
         raise (error.orig or error) from None
+
+
+@contextmanager
+def cursor_of(connection: sa.Connection) -> Iterator[Any]:
+    """The driver's own cursor, for what is done at every write; its errors come as SQLAlchemy's."""
+    cursor = connection.connection.cursor()
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield cursor
+    except driver.Error as error:
+        raise exc.DBAPIError.instance(None, None, error, driver.Error) from error
+    finally:
+        cursor.close()
 
 
 def is_passing(error: exc.DBAPIError) -> bool:

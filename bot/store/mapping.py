@@ -42,6 +42,10 @@ def plain(value: object) -> Any:
 
     Raises TypeError for what has no plain form, so that nothing is recorded by its `repr`.
     """
+    if (kind := type(value)) is str:  # mostly
+        return columns.clean(value)  # type: ignore[arg-type]
+    if value is None or kind is int:
+        return value
     match value:
         case Mapping():
             return {str(plain(key)): plain(item) for key, item in value.items()}

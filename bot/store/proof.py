@@ -8,7 +8,6 @@ that is made up exactly so needs no second look; only the data is parsed, as JSO
 Every other text is parsed whole and compared field by field, which takes several times as long.
 """
 
-import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -52,7 +51,7 @@ def verify(
     after: tuple[int, str] = (0, chain.GENESIS),
 ) -> Verification:
     """As `walk`, for events that were read as values."""
-    return walk((_row(event) for event in events), key, after=after)
+    return walk((row_of(event) for event in events), key, after=after)
 
 
 def walk(
@@ -98,13 +97,10 @@ class _Look:
         Sure is a text that is, letter for letter, what `chain.link` makes of these columns.
         """
         number, at, type_, request_id, body, before, hash_ = row
-        if number != seq or before != prev or type(body) is not str or type(at) is not str:
+        if number != seq or before != prev or not _are_words(body, at, type_, request_id):
             return None
         seal = self._seal
-        end = (
-            f',"key":{_quoted(seal)},"prev":"{prev}","request_id":{_quoted(request_id)},'
-            f'"seq":{seq},"type":{_quoted(type_)},"v":{chain.FORMAT}}}'
-        )
+        end = chain.end_of(seq, prev, type_, request_id, seal)
         begin = f'{_AT}{at}","data":'
         actor = body.find(_AT)  # the first one: an actor has no objects in it
         if not (body.endswith(end) and body.startswith(begin, actor) and _is_moment(at)):
@@ -153,17 +149,16 @@ class _Look:
         return None if row[:4] == told else "its columns do not say what its text says"
 
 
-def _row(event: model.AuditEvent) -> Row:
+def row_of(event: model.AuditEvent) -> Row:
+    """As it is to be stored, on SQLite and PostgreSQL alike."""
     at = str(mapping.plain(event.at))
     return (event.seq, at, event.type, event.request_id, event.body, event.prev, event.hash)
 
 
-@functools.lru_cache(4096)
-def _quoted(word: object) -> str:
-    """As JSON; what is no word (SQLite keeps anything in any column) is unlike every JSON."""
-    if word is not None and not isinstance(word, str):
-        return "?"
-    return json.dumps(word, ensure_ascii=False)
+def _are_words(body: object, at: object, type_: object, request_id: object) -> bool:
+    """SQLite keeps a value of any kind in any column."""
+    words = type(body) is type(at) is type(type_) is str
+    return words and (request_id is None or type(request_id) is str)
 
 
 def _value_end(text: str, begin: int) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import errors, model
-from bot.store import chain, mapping, tables
+from bot.store import chain, mapping, tables, tip
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -221,18 +221,18 @@ class Transaction(Reads):
         """Write what was gathered. Called by the store just before it commits."""
         if not self._events and not self._lines:
             return
-        self._database.lock_chain(self.connection)
-        self._append_events()
+        seq, prev = tip.hold(self.connection)
+        if self._events:
+            tip.append(self.connection, self._linked(seq, prev))
         for line in self._lines:
             self._insert(tables.outbox, line)
 
-    def _append_events(self) -> None:
-        seq, prev = self.chain_head()
-        rows = []
-        for type_, request_id, data in self._events:
-            seq += 1
+    def _linked(self, seq: int, prev: str) -> list[model.AuditEvent]:
+        """What was gathered, as the events behind that one."""
+        linked: list[model.AuditEvent] = []
+        for number, (type_, request_id, data) in enumerate(self._events, seq + 1):
             event = chain.link(
-                seq=seq,
+                seq=number,
                 prev=prev,
                 at=self.at,
                 actor=self._actor,
@@ -242,9 +242,8 @@ class Transaction(Reads):
                 key=self._key,
             )
             prev = event.hash
-            rows.append(mapping.values_of(event))
-        if rows:
-            self.connection.execute(sa.insert(tables.audit_event), rows)
+            linked.append(event)
+        return linked
 
     def _change_grant(
         self,

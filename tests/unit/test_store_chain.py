@@ -1,6 +1,8 @@
 """The chain, as values: what is hashed, what a walk finds."""
 
 import dataclasses
+import hashlib
+import hmac
 import json
 from datetime import timedelta
 from typing import Any
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import model
-from bot.store import chain, proof
+from bot.store import chain, mapping, proof
 from tests.fixtures_store import ANA, KEY, NOON
 
 
@@ -164,3 +166,40 @@ def test_whatever_is_recorded_can_be_encoded_and_verified(data: dict[str, Any]) 
     )
     assert event.body.encode().decode() == event.body
     assert proof.verify([event], KEY).ok
+
+
+@given(
+    data=st.dictionaries(st.text(), JSON, max_size=4),
+    words=st.tuples(st.text(), st.none() | st.text(), st.text()),
+    key=st.none() | st.just(KEY),
+)
+def test_the_text_of_an_event_is_what_is_canonical_for_all_its_fields(
+    data: dict[str, Any], words: tuple[str, str | None, str], key: bytes | None
+) -> None:
+    type_, request_id, name = words
+    who = dataclasses.replace(ANA, name=name)
+    event = chain.link(
+        seq=7, prev="a" * 64, at=NOON, actor=who, type=type_, request_id=request_id, data=data, key=key
+    )  # fmt: skip
+    assert event.body == chain.canonical(
+        {
+            "v": 1,
+            "seq": 7,
+            "prev": "a" * 64,
+            "at": NOON,
+            "actor": mapping.values_of(who),
+            "type": type_,
+            "request_id": request_id,
+            "data": data,
+            "key": chain.key_id(key),
+        }
+    )
+    assert (
+        event.hash
+        == (
+            hmac.new(key, event.body.encode(), "sha256")
+            if key
+            else hashlib.sha256(event.body.encode())
+        ).hexdigest()
+    )
+    assert proof.verify([event], key, after=(6, "a" * 64)).ok

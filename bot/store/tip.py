@@ -1,0 +1,46 @@
+"""The end of the audit chain: read and added to, by the driver itself.
+
+Every change of anything passes here, and on PostgreSQL one after the other: to put two short
+statements together takes SQLAlchemy longer than the database needs for them.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from bot import model
+from bot.store import chain, faults, proof
+
+LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
+
+_TIP = "SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1"
+# Two statements in one turn on the wire, each with a snapshot of its own: what is read is what was
+# committed before the lock was ours.
+# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+_LOCKED_TIP = f"SELECT pg_advisory_xact_lock({LOCK}); {_TIP}"
+_INTO = "INSERT INTO audit_event (seq, at, type, request_id, body, prev, hash) VALUES "
+_SQLITE = _INTO + "(?, ?, ?, ?, ?, ?, ?)"
+_POSTGRES = _INTO + "(%s, %s, %s, %s, %s, %s, %s)"
+
+
+def hold(connection: sa.Connection) -> tuple[int, str]:
+    """Be the only one who appends until this transaction ends; the last event's number and hash."""
+    with faults.cursor_of(connection) as cursor:
+        if connection.dialect.name == "sqlite":  # whoever writes is alone there
+            cursor.execute(_TIP)
+        else:
+            cursor.execute(_LOCKED_TIP, prepare=False)  # two statements cannot be
+            cursor.nextset()
+        found = cursor.fetchone()
+    return (found[0], found[1]) if found else (0, chain.GENESIS)
+
+
+def append(connection: sa.Connection, events: Sequence[model.AuditEvent]) -> None:
+    """Write the events that follow. For whoever holds the tip."""
+    insert = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRES
+    rows = [proof.row_of(event) for event in events]
+    with faults.cursor_of(connection) as cursor:
+        if len(rows) == 1:
+            cursor.execute(insert, rows[0])
+        else:
+            cursor.executemany(insert, rows)

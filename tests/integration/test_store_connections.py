@@ -1,0 +1,92 @@
+"""A pooled connection is trusted while it is quiet, and replaced when the server has ended it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from bot import clock as clocks
+from bot import errors
+from bot import store as stores
+from bot.store import database
+from tests.fixtures_store import ANA
+
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jit'"
+
+
+@pytest.fixture
+def on_postgres(record_url: str, clock: clocks.ManualClock) -> Iterator[stores.Store]:
+    with stores.open_store(record_url, clock) as kept:
+        yield kept
+
+
+@pytest.fixture
+def asked(on_postgres: stores.Store, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every connection that was asked whether it lives."""
+    found: list[Any] = []
+    dialect = on_postgres._database._engine.dialect
+    ask: Callable[[Any], bool] = dialect.do_ping
+    monkeypatch.setattr(dialect, "do_ping", lambda c: found.append(c) or ask(c))
+    return found
+
+
+def test_connections_that_the_server_ended_are_replaced_unseen(
+    on_postgres: stores.Store, record_url: str
+) -> None:
+    on_postgres.put("kept", "before")
+    with psycopg.connect(record_url, autocommit=True) as admin:
+        ended = admin.execute(_END).fetchall()
+    assert ended
+    assert on_postgres.get("kept") == "before"
+    with on_postgres.begin(ANA) as tx:
+        tx.record("written", None, {})
+    assert on_postgres.verify_chain().ok
+
+
+def test_a_connection_just_used_is_not_asked(on_postgres: stores.Store, asked: list[Any]) -> None:
+    for _ in range(5):
+        on_postgres.get("kept")
+    assert asked == []
+
+
+def test_a_connection_long_idle_is_asked(
+    on_postgres: stores.Store, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_TRUSTED", -1.0)
+    on_postgres.get("kept")
+    assert len(asked) == 1
+
+
+def test_a_server_that_is_gone_is_a_store_error_and_no_bug(
+    on_postgres: stores.Store, record_url: str
+) -> None:
+    on_postgres.put("kept", "before")
+    name = record_url.rpartition("/")[2].partition("?")[0]
+    elsewhere = record_url.replace(f"/{name}", "/postgres")
+    with psycopg.connect(elsewhere, autocommit=True) as admin:
+        for allowed in ("false", "true"):
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}".encode())
+            if allowed == "false":
+                admin.execute(_END)
+                with pytest.raises(errors.StoreError):
+                    on_postgres.get("kept")
+    assert on_postgres.get("kept") == "before"
+
+
+def test_a_chain_that_cannot_be_added_to_is_a_store_error_and_no_bug(state: stores.Store) -> None:
+    with state._database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit_event RENAME TO elsewhere")
+    with pytest.raises(errors.StoreError):
+        _write(state)
+    with state._database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit_event")
+    assert state.get("kept") is None
+    _write(state)
+    assert (state.get("kept"), state.chain_head()[0]) == ("this", 1)
+
+
+def _write(kept: stores.Store) -> None:
+    with kept.begin(ANA) as tx:
+        tx.put("kept", "this")
+        tx.record("written", None, {})
