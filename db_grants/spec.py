@@ -85,6 +85,7 @@ class FoundRole:
     owned: int = 0  # objects, in all databases
     privileges: int = 0  # given to it directly, on objects in all databases
     sessions: int = 0
+    administered: bool = True  # whether the bot may change and drop it
 
     @property
     def role(self) -> "ManagedRole":

@@ -19,9 +19,8 @@ class Kind(StrEnum):
     DRIFTED = "drifted"  # a role that is not as it was made
     LOOK_ALIKE = "look-alike"  # a role named like ours that is not
     MISSING = "missing"  # a live grant whose role is gone
-    GONE = "gone"  # the target does not answer, or was never prepared
+    GONE = "gone"  # the target does not answer, or its mark is gone
     RESTORED = "restored"  # the target came back from a backup, or is another server
-    CLOCK = "clock"  # its clock is not ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +31,7 @@ class Finding:
     target: str
     what: str
     proposal: str
+    command: str = ""  # what to type about it, complete; the proposal says where
     role: str = ""
     grant_id: str | None = None
     done: str = ""  # what was done about it by ourselves
@@ -60,6 +60,9 @@ def keep(tx: stores.Transaction, target: str, found: Iterable[Finding]) -> None:
 
 
 def _read(text: str | None) -> tuple[Finding, ...]:
+    known = {str(kind) for kind in Kind}  # an older version kept kinds that are told elsewhere now
     return tuple(
-        Finding(**{**told, "kind": Kind(told["kind"])}) for told in json.loads(text or "[]")
+        Finding(**{**told, "kind": Kind(told["kind"])})
+        for told in json.loads(text or "[]")
+        if told["kind"] in known
     )

@@ -49,6 +49,8 @@ def _answer(found: list[findings.Finding], *, as_json: bool) -> NoReturn:
     for one in found if not as_json else ():
         print(desk.visible(f"{one.target}: {one.kind} {one.role}".rstrip() + f": {one.what}."))
         print(desk.visible(f"    {one.done or one.proposal}"))
+        for line in one.command.splitlines() if not one.done else ():
+            print(desk.visible(f"        {line}"))
     if not found and not as_json:
         print("Record and reality agree.")
     raise typer.Exit(1 if found else 0)

@@ -108,6 +108,15 @@ def _knows(who: str) -> str:
     return f"{render.name(render.short(who))} knows about this, so it is not repeated"
 
 
+def finding(data: Data) -> cards.Message:
+    """Record and reality differ: what it is and means, and beneath it what to type."""
+    said = reports.finding(data)
+    typed = "" if data.get("over") or data.get("done") else str(data.get("command") or "")
+    parts = [blocks.section(said), blocks.verbatim(typed)] if typed else []
+    text = f"{said} {render.escape(typed)}" if typed else said
+    return cards.Message(text=render.Mrkdwn(text), blocks=parts)
+
+
 def _past(data: Data, why: str, now: datetime) -> cards.Message:
     """What an earlier card shrinks to."""
     raised = render.when(_moment(data["raised"]), now)

@@ -81,7 +81,7 @@ class Poster:
         if kind is Kind.DIGEST:
             return self._digest(row)
         if kind is Kind.FINDING:
-            return self._audit(kind, "", _spoken(reports.finding(row.data)))
+            return self._audit(kind, "", alarm.finding(row.data))
         if kind is Kind.ALARM:
             return self._alarms().deliver(row, self._clock.now())
         if kind is Kind.WEBHOOK:  # not for Slack

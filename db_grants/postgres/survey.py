@@ -48,6 +48,7 @@ def _found(row: dict[str, Any]) -> FoundRole:
         owned=row["owned"],
         privileges=row["privileges"],
         sessions=row["sessions"],
+        administered=row["administered"],
     )
 
 

@@ -57,7 +57,7 @@ def test_a_difference_is_told_with_a_proposal_and_exit_code_1(
     assert cli.run(["reconcile", "shop"]) == 1
     said = capsys.readouterr().out
     assert said.startswith("shop: look-alike jit_00000000: it is named like a role of ours")
-    assert "drop it by hand" in said
+    assert "as a superuser of shop:\n        ALTER ROLE jit_00000000 NOLOGIN;\n" in said
     assert cli.run(["reconcile", "--json"]) == 1
     assert [one["role"] for one in json.loads(capsys.readouterr().out)] == ["jit_00000000"]
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bot import model, reconcile
+from bot import differences, model
 from bot.audit.findings import Kind
 from db_grants import naming, spec
 from tests.fixtures_postgres import Shop
@@ -55,12 +55,12 @@ def live(shop: Shop) -> tuple[model.Grant, spec.ManagedRole]:
 
 def compared(shop: Shop, *grants: model.Grant) -> list[tuple[Kind, str]]:
     engine = shop.engine()
-    recorded = reconcile.Recorded(
+    recorded = differences.Recorded(
         grants={grant.id: grant for grant in grants},
         carries={grant.id: engine.carries(shop.scope()) for grant in grants},
     )
     now = datetime.now(UTC)
-    found = reconcile.compare("shop", recorded, engine.survey(), reconcile.Seen(), now)
+    found = differences.compare("shop", recorded, engine.survey(), differences.Seen(), now)
     return [(one.kind, one.what) for one in found]
 
 

@@ -1,5 +1,6 @@
 -- Every role that carries our mark, and every role named like one that does not. Whoever administers
--- the mark is the bot, and the bot is no member worth telling of.
+-- the mark is the bot, and the bot is no member worth telling of. Up to 15 whoever may make roles
+-- may change all but superusers; from 16 on only those that were made, or given, by them.
 WITH bots AS (
     SELECT m.member AS oid FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
      WHERE b.rolname = {bookkeeping} AND m.admin_option
@@ -36,7 +37,9 @@ SELECT r.oid,
        (SELECT count(*) FROM pg_shdepend s
          WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid
            AND s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass) AS privileges,
-       (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid) AS sessions
+       (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid) AS sessions,
+       CASE WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
+            ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS administered
   FROM pg_roles r
  WHERE r.oid IN (SELECT oid FROM marked)
     OR (lower(r.rolname) ~ '^jit_[a-z0-9]{{4,40}}$'
