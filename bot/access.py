@@ -10,12 +10,25 @@ from datetime import timedelta
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import context, errors, faults, model, outcome, places, policy, refusal, settled, store
+from bot import (
+    context,
+    errors,
+    faults,
+    model,
+    outcome,
+    outcry,
+    places,
+    policy,
+    refusal,
+    settled,
+    store,
+)
 from bot.catalog import ticket
 
 MOST_PENDING = 250  # requests of one person waiting at a time; a script gone wild, not a busy day
 
 _PENDING = model.RequestStatus.PENDING
+_REQUESTS = "requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +53,14 @@ class Access:
         directory: context.Directory,
         clock: clocks.Clock,
         wake: Callable[[], None] = lambda: None,
+        cry: outcry.Outcry | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self._outcry = cry or outcry.Outcry(clock=clock)
 
     def preview(self, draft: model.Draft) -> model.Decision:
         """What would happen to this draft once its reason is written. Records nothing."""
@@ -77,7 +92,8 @@ class Access:
             self._refuse(draft, decision, facts.requester)
         request = self._request(draft, decision, facts.requester)
         try:
-            self._record(request)
+            with self._outcry.watching(_REQUESTS, at_once=True):
+                self._record(request)
         except errors.Conflict:  # the same delivery, twice in the same instant
             known = self._known(draft)
             if known is None:
@@ -105,7 +121,8 @@ class Access:
             self._may_review(request_id, source)
             reviewer = self._directory.person(reviewer_id, fresh=True)
             needs = self._check_reviewer(self._store.story(request_id), reviewer, answer)
-            self._decide(request_id, reviewer, answer, comment.strip(), needs)
+            with self._outcry.watching(_REQUESTS, at_once=True):
+                self._decide(request_id, reviewer, answer, comment.strip(), needs)
         faults.checkpoint("decision-recorded")
         self._wake()
         return self._store.story(request_id)

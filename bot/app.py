@@ -133,7 +133,9 @@ class App:
             clock=self._clock,
             describe=self._describe,
         )
-        return webhook.Branch(slack=self.slack.poster, webhook=self._webhook())
+        hook = self._webhook()
+        core.outcry.by(self.slack.poster.cry, hook.cry)
+        return webhook.Branch(slack=self.slack.poster, webhook=hook)
 
     def _webhook(self) -> webhook.Webhook:
         """Raises SettingsError, unless something is live that would then not be ended."""

@@ -28,6 +28,7 @@ _AT_ONCE = 500  # ends begun in one sweep; the next is a moment later
 _WATCHED = 5000  # ends looked at for lateness in one sweep
 
 _REVOKING = model.GrantStatus.REVOKING
+MAY_BE_ENDED = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
 _HAS_ROLE = frozenset({model.GrantStatus.ACTIVE, _REVOKING})
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
 _BY_OTHERS = frozenset({model.EndCause.REVOKED, model.EndCause.OPERATOR})  # news to its holder
@@ -44,7 +45,10 @@ class Ending:
         clock: clocks.Clock,
         wake: Callable[[], None],
         claimed: claims.Claims,
+        unrecorded: Callable[[str | None, int], None] = lambda _why, _waiting: None,
     ) -> None:
+        """`unrecorded`: told why ends cannot be recorded, and how many wait; None: they can be."""
+        self._tell_unrecorded = unrecorded
         self._store = store
         self._claims = claimed
         self._engines = engines
@@ -97,6 +101,7 @@ class Ending:
         except (errors.Busy, errors.StoreError) as error:
             overdue = self._known.due(self._clock.now())
             _log.error("ends_unread", waiting=len(overdue), why=str(error))
+            self._tell_unrecorded(str(error), len(overdue))
             return overdue
         self._known.learn(due)
         for number, grant in enumerate(due):
@@ -106,13 +111,23 @@ class Ending:
                 continue
             except (errors.Busy, errors.StoreError) as error:
                 _log.error("end_unrecorded", waiting=len(due) - number, why=str(error))
+                self._tell_unrecorded(str(error), len(due) - number)
                 return tuple(each for each in due[number:] if not self._known.shut(each.id))
+        self._tell_unrecorded(None, 0)
         return ()
 
-    def shut(self, grant_id: str) -> None:
-        """End access without the record, because it cannot be used. Doubt never stops an end."""
-        grant = self._looked_up(grant_id)
-        if grant is None or self._clock.now() < lastknown.due_since(grant):
+    def is_shut(self, grant_id: str) -> bool:
+        """Whether its door was shut without the record knowing."""
+        return self._known.shut(grant_id) is not None
+
+    def shut(self, grant_id: str, wanted: model.Grant | None = None) -> None:
+        """End access without the record, because it cannot be used. Doubt never stops an end.
+
+        `wanted`: the grant, of which somebody wants that although its time is not over.
+        """
+        grant = wanted or self._looked_up(grant_id)
+        due = grant is not None and (wanted or lastknown.due_since(grant) <= self._clock.now())
+        if grant is None or not due:
             return
         try:
             engine = self._engine(grant)

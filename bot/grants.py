@@ -22,12 +22,14 @@ from bot import (
     faults,
     model,
     notices,
+    outcry,
     places,
     policy,
     refusal,
     settled,
     skew,
     store,
+    unrecorded,
 )
 from bot import catalog as catalogs
 from bot import clock as clocks
@@ -38,7 +40,6 @@ from db_grants import spec
 _log = structlog.get_logger(__name__)
 
 _ACTIVE = model.GrantStatus.ACTIVE
-_MAY_BE_ENDED = frozenset({model.GrantStatus.ACTIVATING, _ACTIVE})
 
 
 class Grants:
@@ -57,6 +58,7 @@ class Grants:
         clock: clocks.Clock,
         strays: Mapping[str, engines_.Engine] | None = None,
         wake: Callable[[], None] = lambda: None,
+        cry: outcry.Outcry | None = None,
     ) -> None:
         """`engines`: by target; `strays`: by grant, see `places`."""
         targets, engines = engines, {**engines, **(strays or {})}
@@ -67,6 +69,7 @@ class Grants:
         self._clock = clock
         self._wake = wake
         self.claims = claims.Claims(store=store)
+        self.outcry = cry or outcry.Outcry(clock=clock)
         self.skew = skew.Skew(store=store, engines=targets, clock=clock)
         self._activation = activation.Activation(
             store=store,
@@ -77,7 +80,18 @@ class Grants:
             claimed=self.claims,
         )
         self._ending = ending.Ending(
-            store=store, engines=engines, clock=clock, wake=wake, claimed=self.claims
+            store=store,
+            engines=engines,
+            clock=clock,
+            wake=wake,
+            claimed=self.claims,
+            unrecorded=self.outcry.about_ends,
+        )
+        self._unrecorded = unrecorded.Unrecorded(
+            kept=store,
+            end=self._ending,
+            cry=self.outcry,
+            reaches=lambda grant: places.reached(engines, grant),
         )
         self.deadlines = deadlines.Deadlines(store=store, engines=engines, clock=clock)
         self.alarms = alarms.Alarms(
@@ -94,8 +108,8 @@ class Grants:
         return self._activation.attempt(grant_id)
 
     def begin_due(self) -> tuple[model.Grant, ...]:
-        """Record the end of every grant past its deadline; returns those it could not record."""
-        return self._ending.begin_due()
+        """Record every end that is due, or was wanted; returns those whose doors to `shut` without."""
+        return (*self._unrecorded.record(), *self._ending.begin_due())
 
     def judge_leap(self) -> None:
         """End what two clocks out of three say is over, while the machine's is doubted."""
@@ -105,7 +119,7 @@ class Grants:
 
     def shut(self, grant_id: str) -> None:
         """End the access of a grant whose end cannot be recorded just now."""
-        self._ending.shut(grant_id)
+        self._unrecorded.shut(grant_id)
 
     def close(self, grant_id: str) -> model.Grant:
         """First phase of an end, one attempt: no login, no session."""
@@ -265,13 +279,16 @@ class Grants:
     def _end_by(
         self, grant_id: str, actor: store.Actor, cause: model.EndCause, comment: str = ""
     ) -> model.Grant:
-        """Begin the end, whatever the grant is just turning into. Raises TooLate."""
+        """Begin the end, whatever the grant is just turning into. Raises TooLate; Busy when it was
+        ended and could not be recorded.
+        """
         while True:
             grant = _grant_of(self._story(grant_id))
-            if grant.status not in _MAY_BE_ENDED:
+            if grant.status not in ending.MAY_BE_ENDED:
                 raise errors.TooLate(settled.ended(grant, self._now()))
             try:
-                return self._ending.begin(grant, cause, actor, comment)
+                with self._unrecorded.done_all_the_same(grant, cause, actor, comment):
+                    return self._ending.begin(grant, cause, actor, comment)
             except errors.Conflict:  # it moved on; look again (statuses only go forward)
                 continue
 

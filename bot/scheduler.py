@@ -283,7 +283,8 @@ class Scheduler:
         if now - self._beaten < HEARTBEAT_EVERY:
             return
         self._beaten = now
-        self._store.put(HEARTBEAT, now.isoformat())
+        with self._grants.outcry.watching(HEARTBEAT):
+            self._store.put(HEARTBEAT, now.isoformat())
         self._store.beat(self._grants.claims.name)
         self._store.remember_time()
         self._clock.rest(allowed=self._store.next_deadline() is None)

@@ -16,6 +16,7 @@ from bot import (
     errors,
     grants,
     outbox,
+    outcry,
     places,
     reconcile,
     scheduler,
@@ -46,8 +47,14 @@ class Service:
         """`poster` makes the one who posts; what posts and what is pressed are one edge."""
         self._store = store
         self.lanes = work.Lanes()
+        self.outcry = outcry.Outcry(clock=clock)
         self.access = access.Access(
-            store=store, catalog=catalog, directory=directory, clock=clock, wake=self.wake
+            store=store,
+            catalog=catalog,
+            directory=directory,
+            clock=clock,
+            wake=self.wake,
+            cry=self.outcry,
         )
         self.grants = grants.Grants(
             store=store,
@@ -57,6 +64,7 @@ class Service:
             clock=clock,
             strays=strays,
             wake=self.wake,
+            cry=self.outcry,
         )
         self.reconciler = reconcile.Reconciler(
             store=store, engines=places.reachable(engines), clock=clock, wake=self.wake

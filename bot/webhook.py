@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from bot import clock as clocks
-from bot import model, notices, outbox, ringing, store
+from bot import model, notices, outbox, outcry, ringing, store
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +71,18 @@ class Webhook:
         if not 200 <= status < 300:  # noqa: PLR2004
             raise outbox.Never(f"the webhook answers {status}")
         return None
+
+    def cry(self, told: Mapping[str, object]) -> None:
+        """Post it now, without the record. Raises Untold."""
+        if self._url is None:
+            raise outcry.Untold(self._lacks or "the catalog names no webhook")
+        body = {"text": outcry.sentence(told), **told}
+        try:
+            status = self._post(self._url, json.dumps(body).encode())
+        except outbox.Later as silence:
+            raise outcry.Untold(str(silence)) from None
+        if not 200 <= status < 300:  # noqa: PLR2004
+            raise outcry.Untold(f"the webhook answers {status}")
 
     def withdraw(self, message: model.MessageRef) -> None:
         """What was posted there cannot be taken back."""

@@ -35,6 +35,12 @@ def words_for(error: Exception, doing: str) -> str:
     if isinstance(error, errors.Conflict):
         return "Somebody was quicker. Nothing was changed by you. Look again."
     number = reference()
+    if isinstance(error, errors.StoreError):
+        _log.error("record_refused", doing=doing, reference=number, why=str(error))
+        return (
+            "My record cannot be written just now, so nothing was changed. Try again later; whoever"
+            f" runs me has to look at it. Reference {number}."
+        )
     _log.error("unexpected", doing=doing, reference=number, exc_info=error)
     return f"That did not work, and nothing was changed. Reference {number}."
 

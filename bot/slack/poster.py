@@ -10,7 +10,7 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, model, outbox, render, store
+from bot import errors, model, outbox, outcry, render, store
 from bot.audit import digest
 from bot.notices import Kind
 from bot.slack import alarm, blocks, cards, identity, reports, scene, words
@@ -90,6 +90,16 @@ class Poster:
             raise outbox.Never("the request is not in the record")
         around = self._scene.around(story)
         return self._ways[kind](row, story, around)
+
+    def cry(self, told: Mapping[str, object]) -> None:
+        """Say it now in the audit channel, without the record. Raises Untold."""
+        alarms = self._catalog().alarms.mention
+        called = [] if told["over"] else [self._directory.mention(ref) for ref in alarms]
+        said = render.Mrkdwn(" ".join([*called, render.escape(outcry.sentence(told))]))
+        try:
+            self._audit(Kind.ALARM, "", _spoken(said))
+        except (outbox.Later, outbox.Never) as error:
+            raise outcry.Untold(str(error)) from None
 
     def withdraw(self, message: Ref) -> None:
         """Delete a message of ours. Raises Later, Never."""

@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
-from bot import store
+from bot import errors, store
 
 _NO_LIMIT = 1073741823  # SQLite's own largest number of pages
 
@@ -34,6 +34,18 @@ def full(opened: store.Store) -> Iterator[None]:
     finally:
         event.remove(engine, "checkout", _shut)
         event.listen(engine, "checkout", _open)
+
+
+@contextmanager
+def stuffed(opened: store.Store) -> Iterator[None]:
+    """As `full`, and no audit event finds room in the pages that there are: nothing can change."""
+    with full(opened):
+        for size in (2000, 200, 1):
+            with suppress(errors.StoreError):
+                while True:
+                    with opened.begin(store.SYSTEM) as tx:
+                        tx.record("filler", None, {"of": "x" * size})
+        yield
 
 
 def _shut(connection: Any, _record: object, _proxy: object) -> None:
