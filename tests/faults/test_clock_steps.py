@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot import alarms, catalog, clock, model, notices, service, skew, store
+from bot import catalog, clock, model, notices, ringing, service, skew, store
 from db_grants import errors as target_errors
 from db_grants import memory
 from tests.faults import records
@@ -97,7 +97,7 @@ def look(bot: service.Service, times: Times, looks: int = 4) -> None:
 
 
 def alarmed(world: World) -> set[str]:
-    found = alarms.everything(world.store)
+    found = ringing.everything(world.store)
     return {each.condition.target for each in found if each.condition.kind is notices.Alarm.SKEW}
 
 
