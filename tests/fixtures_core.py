@@ -87,6 +87,9 @@ class Directory:
     def resolve_channel(self, ref: str) -> str | None:
         return {"#db-access": "C0ACCESS", "#db-audit": "C0AUDIT"}.get(ref)
 
+    def reason(self, ref: str) -> str | None:
+        return f"There is no {ref}."
+
 
 class Channel:
     """A poster that remembers what was said, and fails when told to."""

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from bot import alarms, ringing, store
-from bot.store import database
+from bot.store import tip
 from db_grants import engine
 from tests.fixtures_core import World, wait_for
 
@@ -50,7 +50,7 @@ class Watch:
             psycopg.connect(self.url, autocommit=True) as seeing,
             ThreadPoolExecutor(REPLICAS) as pool,
         ):
-            gate.execute("SELECT pg_advisory_xact_lock(%s)", [database._CHAIN_LOCK])
+            gate.execute("SELECT pg_advisory_xact_lock(%s)", [tip.LOCK])
             looks = [pool.submit(watcher.watch) for watcher in watchers]
             wait_for(lambda: seeing.execute(WAITING).fetchone() == (REPLICAS,))
             gate.commit()
