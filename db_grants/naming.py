@@ -17,6 +17,7 @@ QUARANTINE = "jit_quarantine"  # owns what holders of grants left behind; has no
 ADMIN_SCHEMA = "jit_admin"  # holds the one function that reads the statement log
 SUBSET_PREFIX = "jit_u_"
 LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
+SUBSETS = "^jit_u_[0-9a-f]{16}$"  # the same: the roles of narrowed scopes alone
 
 _LEGAL = re.compile(r"jit_[a-z0-9_]{1,59}")
 _SLUG_LENGTH = 24

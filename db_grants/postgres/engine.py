@@ -14,12 +14,14 @@ from db_grants.postgres import (
     atoms,
     batches,
     bootstrap,
+    closing,
     doctor,
-    ending,
     failures,
     inspect,
     links,
     plan,
+    quick,
+    removal,
     residue,
     survey,
 )
@@ -96,6 +98,10 @@ class PostgresEngine:
     def create(self, spec: GrantSpec) -> ManagedRole:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
         end = time.monotonic() + self._deadline
+        with self._links.link() as link:
+            made = quick.created(link, spec, end)
+        if made is not None:
+            return made
         for _ in range(_TRIES - 1):
             try:
                 return self._create(spec, end)
@@ -104,7 +110,7 @@ class PostgresEngine:
         return self._create(spec, end)
 
     def _create(self, spec: GrantSpec, end: float) -> ManagedRole:
-        """Inspect, plan, apply, verify, commit: three round trips, four for a narrowed scope.
+        """Inspect, plan, apply, verify, commit: with all care, for what is not the plain case.
 
         Whoever is paused on the way and wakes late must not bring a role into being that others have
         already proven gone. So the server itself refuses to commit after `end`.
@@ -140,15 +146,7 @@ class PostgresEngine:
     def reveal(self, role: ManagedRole, expires_at: datetime, database: str) -> Credential:
         """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        with self._links.link() as link:
-            if not inspect.name_of(link, role).can_login:
-                raise errors.RoleMissing(f"The access of {role.name} has ended.")
-            verifier = link.verifier(password, role.name)
-            link.tell(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                    sql.Identifier(role.name), sql.Literal(verifier)
-                )
-            )
+        self._change(role, quick.password_of(role, password))
         return Credential(
             role=role.name,
             password=password,
@@ -161,31 +159,36 @@ class PostgresEngine:
 
     def set_deadline(self, role: ManagedRole, expires_at: datetime) -> None:
         """See `db_grants.engine.Engine.set_deadline`."""
+        self._change(role, *(step.sql for step in plan.deadline(role, expires_at)))
+
+    def _change(self, role: ManagedRole, *steps: sql.Composable) -> None:
+        """Change a role that is ours and open, or tell why it cannot be."""
+        end = time.monotonic() + self._deadline
         with self._links.link() as link:
+            if quick.changed(link, role, end, *steps):
+                return
             if not inspect.name_of(link, role).can_login:
                 raise errors.RoleMissing(f"The access of {role.name} has ended.")
-            steps = plan.deadline(role, expires_at)
-            link.tell(sql.SQL("BEGIN"), *(step.sql for step in steps), sql.SQL("COMMIT"))
+            link.tell(quick.BEGIN, *steps, quick.COMMIT)
 
     def close(self, role: ManagedRole) -> Closed:
         """See `db_grants.engine.Engine.close`."""
         with self._links.link() as link:
-            return ending.close(self._links, link, role, self._clock)
+            return closing.close(self._links, link, role, self._clock)
 
     def remove(self, role: ManagedRole) -> Removed:
         """See `db_grants.engine.Engine.remove`."""
         with self._links.link() as link:
             search = self._search_for(link)
-            return ending.Removal(self._links, link, role, search).run(self._clock)
+            return removal.remove(self._links, link, role, search, self._clock)
 
     def close_all(
         self, roles: Sequence[ManagedRole]
     ) -> Mapping[str, Closed | errors.DbGrantsError]:
         """See `db_grants.engine.Engine.close_all`."""
         with self._links.link() as link:
-            return batches.one_by_one(
-                link, roles, lambda role: ending.close(self._links, link, role, self._clock)
-            )
+            outcomes = closing.close_all(self._links, link, roles, self._clock)
+        return batches.by_grant(roles, outcomes)
 
     def remove_all(
         self, roles: Sequence[ManagedRole]
@@ -193,11 +196,8 @@ class PostgresEngine:
         """See `db_grants.engine.Engine.remove_all`."""
         with self._links.link() as link:
             search = self._search_for(link)
-            return batches.one_by_one(
-                link,
-                roles,
-                lambda role: ending.Removal(self._links, link, role, search).run(self._clock),
-            )
+            outcomes = removal.remove_all(self._links, link, roles, search, self._clock)
+        return batches.by_grant(roles, outcomes)
 
     def _search_for(self, link: links.Link) -> residue.Search:
         """It changes with the server's version only, so it is worked out once."""

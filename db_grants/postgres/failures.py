@@ -54,6 +54,12 @@ def is_lost(error: psycopg.Error) -> bool:
     return state.startswith(_GONE) and not refused
 
 
+def is_loss(error: errors.DbGrantsError) -> bool:
+    """Whether the server itself did not answer, so that asking it more would only wait again."""
+    lost = isinstance(error, errors.TargetUnavailable | errors.OutcomeUnknown)
+    return lost and not isinstance(error, Locked)
+
+
 def translated(error: psycopg.Error, *, committing: bool) -> errors.DbGrantsError:
     """The error of ours that says the same. `committing`: a lost connection may hide a commit."""
     if is_lost(error):

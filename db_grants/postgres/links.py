@@ -10,16 +10,18 @@ import select
 import threading
 import time
 from collections.abc import Generator, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg import conninfo, rows, sql
 
 from db_grants import errors
-from db_grants.postgres import connecting, failures
+from db_grants.postgres import connecting, failures, queries
 
 Rows = list[dict[str, Any]]
 _KEEP = 4
+_FRESH = 600.0  # seconds for which two clocks, once compared, are taken to run alike
 _APPLICATION = "jit-access-bot"
 
 
@@ -31,6 +33,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.known: set[str] = set()  # queries prepared here
+        self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
@@ -67,30 +70,39 @@ class Link:
         """Run statements that commit, in one round trip. A lost connection is OutcomeUnknown."""
         return self._run(statements, committing=True)
 
-    def probe(self, name: str, query: sql.SQL, oid: int) -> Rows:
-        """Run one query about an OID (its `$1`), prepared under `name` on this connection.
+    @property
+    def version(self) -> int:
+        """The server's version as a number, 180001 for 18.1; it told when the connection was made."""
+        return self._connection.info.server_version
 
-        Prepared in SQL: the driver's own cache is thrown away by every ALTER and DROP.
+    def ready(self, *wanted: queries.Prepared, clock: bool = False) -> None:
+        """Prepare what this connection has not prepared yet, and compare clocks where asked to.
+
+        One round trip at most, and none on a connection in use.
         """
-        known = self._connection.known
-        run = sql.SQL("EXECUTE {}({})").format(sql.Identifier(name), sql.Literal(oid))
-        if name in known:
-            return self.ask(run)[-1]
-        made = sql.SQL("PREPARE {} (oid) AS {}").format(sql.Identifier(name), query)
-        rows = self.ask(made, run)[-1]
-        known.add(name)
-        return rows
+        known, heard = self._connection.known, self._connection.heard
+        new = [query for query in wanted if query.name not in known]
+        late = heard is None or time.monotonic() - heard[0] > _FRESH
+        if new or (clock and late):
+            (*_, rows) = self.ask(*(query.make for query in new), _CLOCK)
+            known.update(query.name for query in new)
+            self._connection.heard = time.monotonic(), rows[0]["at"]
+
+    def clock_at(self, end: float) -> str:
+        """What the server's clock says at `end` of time.monotonic(), never later.
+
+        Only once `ready` with a clock.
+        Whatever is to be refused after `end` is compared with this: also what was held up on its way
+        there, or before it was sent.
+        """
+        if self._connection.heard is None:
+            raise ValueError("the clocks were not compared")
+        then, at = self._connection.heard
+        return (at + timedelta(seconds=end - then)).isoformat()
 
     def roll_back(self) -> None:
         """Leave the transaction one of whose statements failed; none open is well."""
         _leave_transaction(self._connection)
-
-    def verifier(self, password: str, role: str) -> str:
-        """The SCRAM verifier of a password, worked out on our side."""
-        made = self._connection.pgconn.encrypt_password(
-            password.encode(), role.encode(), b"scram-sha-256"
-        )
-        return made.decode()
 
     def _run(self, statements: tuple[sql.Composable, ...], *, committing: bool) -> list[Rows]:
         try:
@@ -180,6 +192,9 @@ def younger_than(seconds: float) -> sql.Composable:
     ).format(sql.Literal(seconds))
 
 
+_CLOCK = sql.SQL("SELECT clock_timestamp() AS at")
+
+
 def _leave_transaction(connection: _Connection) -> None:
     """Roll back if that is easy; otherwise the connection is closed later, which does it as well."""
     status = connection.pgconn.transaction_status
@@ -206,6 +221,7 @@ def _parsed(url: str, deadline: float) -> dict[str, Any]:
         "TimeZone": "UTC",  # whatever server or role say: times come back in one form, and exactly
         "DateStyle": "ISO",
         "search_path": "pg_catalog,pg_temp",  # nobody's function stands in for the server's
+        "plan_cache_mode": "force_generic_plan",  # what is prepared is planned once
         "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
         "lock_timeout": f"{min(5.0, deadline / 4) * 1000:.0f}",  # leaves time to do without the lock
     }

@@ -1,7 +1,7 @@
 """What to do: pure functions from a wanted state and a found one to described statements.
 
-The same statements serve dry run, execution and tests. A role is made without LOGIN and gets it
-last, so that nothing half made can be used.
+The same statements serve dry run, execution and tests. They are one transaction: a role that is made
+may log in from its first statement on, and nobody sees it before the last.
 """
 
 from collections.abc import Iterator
@@ -50,16 +50,13 @@ def _subset(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
 
 
 def _role(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
+    """Memberships last: after each the server works out anew what the bot may do."""
     found = state.role
     name = sql.Identifier(spec.role_name)
     if found is None:
         yield _made(spec)
     elif not _has_attributes(found, spec):
         yield _altered(spec)
-    if found is None:
-        yield _membership(
-            naming.BOOKKEEPING, spec.role_name, state.version, "Mark it as ours", inherit=False
-        )
     if found is None or found.comment != _marker(spec):
         yield _comment(spec.role_name, _marker(spec))
     if spec.log_statements and (found is None or inspect.LOGGING not in found.settings):
@@ -68,7 +65,11 @@ def _role(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
             sql=sql.SQL("ALTER ROLE {} SET log_statement = 'all'").format(name),
         )
     yield from _privileges(spec, state)
-    if found is None or not found.can_login:
+    if found is None:
+        yield _membership(
+            naming.BOOKKEEPING, spec.role_name, state.version, "Mark it as ours", inherit=False
+        )
+    if found is not None and not found.can_login:
         yield Statement(
             description="Let it log in (no password is set yet)",
             sql=sql.SQL("ALTER ROLE {} LOGIN").format(name),
@@ -86,14 +87,14 @@ def _privileges(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Stateme
             ),
         )
     if state.role is None or granted not in state.role.privileges_of:
-        labels = "; ".join(atom.label for atom in atoms.of_scope(spec.scope))
-        yield _membership(granted, spec.role_name, state.version, f"Allow: {labels}")
+        label = atoms.carried(spec.scope).label
+        yield _membership(granted, spec.role_name, state.version, f"Allow: {label}")
 
 
 def _made(spec: GrantSpec) -> Statement:
     return Statement(
-        description=f"Make the role {spec.role_name}, {_attributes_in_words(spec)}, no login yet",
-        sql=sql.SQL("CREATE ROLE {} NOLOGIN INHERIT {}").format(
+        description=f"Make the role {spec.role_name}, {_attributes_in_words(spec)}, no password yet",
+        sql=sql.SQL("CREATE ROLE {} LOGIN INHERIT {}").format(
             sql.Identifier(spec.role_name), _attributes(spec)
         ),
     )

@@ -1,9 +1,13 @@
 """The long queries: one a file in `sql/`, with `{name}` where a composed value goes."""
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 from psycopg import sql
+
+Value = str | int | bool | Sequence[str] | Sequence[int]
 
 
 @functools.cache
@@ -19,3 +23,40 @@ def query(name: str, **values: sql.Composable | str | int | list[str]) -> sql.Co
         for key, value in values.items()
     }
     return sql.SQL(_text(name)).format(**given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A query that a connection plans once: `$1` and so on stand for its values.
+
+    Prepared in SQL: the driver's own cache is thrown away by every ALTER and DROP.
+    """
+
+    name: str
+    types: str  # of its values, separated by commas
+    text: str
+
+    @property
+    def make(self) -> sql.Composable:
+        """The statement that prepares it."""
+        types = f" ({self.types})" if self.types else ""
+        return sql.SQL(f"PREPARE {self.name}{types} AS {self.text}")
+
+    def run(self, *values: Value) -> sql.Composable:
+        """The statement that runs it."""
+        given = f"({', '.join(map(_literal, values))})" if values else ""
+        return sql.SQL(f"EXECUTE {self.name}{given}")
+
+
+def prepared(name: str, types: str = "", **values: sql.Composable | str | int) -> Prepared:
+    """The query of `sql/<name>.sql` to be prepared, its `{name}`s filled in."""
+    return Prepared(name=name, types=types, text=query(name, **values).as_string(None))
+
+
+def _literal(value: Value) -> str:
+    """A value as SQL; a list of names or numbers as an array's text."""
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, str):
+        return sql.Literal(value).as_string(None)
+    return sql.Literal(f"{{{','.join(map(str, value))}}}").as_string(None)

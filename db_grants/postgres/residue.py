@@ -5,7 +5,7 @@ Which columns can mention a role is read from the catalogues too, by type (`acli
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import sql
 
@@ -25,24 +25,54 @@ _EXACT = {
 _QUICK = _EXACT | {"acl": "position($1::text IN {column}::text) > 0"}
 
 
+# The same for several at once; `$2` matches any of their numbers.
+_QUICK_MANY = {"acl": "{column}::text ~ $2", "list": "{column} && $1", "one": "{column} = ANY ($1)"}
+
+
 class Search:
-    """The search of one server version, composed once. Its query is prepared on each connection:
+    """The search of one server version, composed once. Its queries are prepared on each connection:
     planning forty scans would take longer than running them.
     """
 
     def __init__(self, columns: links.Rows) -> None:
         by_relation = itertools.groupby(columns, key=lambda row: row["relation"])
-        whole = [_scan(relation, list(rows), _QUICK) for relation, rows in by_relation]
-        single = [_scan(row["relation"], [row], _EXACT) for row in columns]
-        elsewhere = queries.query("residue_elsewhere")
-        self._quick = _rendered([*whole, elsewhere])
-        self._exact = _rendered([*single, elsewhere])
+        relations = [(relation, list(rows)) for relation, rows in by_relation]
+        self._quick = _prepared(
+            "residue_quick",
+            "oid",
+            [_scan(relation, rows, _QUICK) for relation, rows in relations],
+            "= $1",
+        )
+        self._many = _prepared(
+            "residue_many",
+            "oid[], text",
+            [_scan(relation, rows, _QUICK_MANY) for relation, rows in relations],
+            "= ANY ($1)",
+        )
+        self._exact = _prepared(
+            "residue_exact",
+            "oid",
+            [_scan(row["relation"], [row], _EXACT) for row in columns],
+            "= $1",
+        )
+
+    def quick(self, oids: Sequence[int]) -> queries.Prepared:
+        """The query that finds whether anything mentions one of so many roles."""
+        return self._quick if len(oids) == 1 else self._many
+
+    def asked(self, oids: Sequence[int]) -> sql.Composable:
+        """`quick`, asked of these: no row when nothing mentions any of them."""
+        if len(oids) == 1:
+            return self._quick.run(oids[0])
+        return self._many.run(oids, "|".join(map(str, oids)))
 
     def of_role(self, link: links.Link, oid: int) -> tuple[str, ...]:
         """What of the cluster and of this link's database still mentions the role, for people."""
-        if not link.probe("residue_quick", self._quick, oid):
+        link.ready(self._quick)
+        if not link.ask(self._quick.run(oid))[-1]:
             return ()
-        rows = link.probe("residue_exact", self._exact, oid)
+        link.ready(self._exact)
+        rows = link.ask(self._exact.run(oid))[-1]
         return tuple(sorted(f"{row['n']} in {row['what']}" for row in rows))
 
 
@@ -52,9 +82,13 @@ def search(link: links.Link) -> Search:
     return Search(rows)
 
 
-def _rendered(parts: Iterable[sql.Composable]) -> sql.SQL:
-    """The text is the same each time; rendering seven thousand characters again would cost."""
-    return sql.SQL(sql.SQL("\nUNION ALL\n").join(parts).as_string(None))
+def _prepared(
+    name: str, types: str, scans: Iterable[sql.Composable], equals: str
+) -> queries.Prepared:
+    """These scans and what is no catalogue's column, as one query."""
+    elsewhere = queries.query("residue_elsewhere", equals=sql.SQL(equals))
+    text = sql.SQL("\nUNION ALL\n").join([*scans, elsewhere]).as_string(None)
+    return queries.Prepared(name=name, types=types, text=text)
 
 
 def _scan(relation: str, columns: links.Rows, ways: Mapping[str, str]) -> sql.Composable:

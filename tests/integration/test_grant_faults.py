@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,36 @@ def test_a_commit_whose_answer_is_lost_is_unknown_and_converges(shop: Shop, prox
     assert engine.remove(role).clean
 
 
-def test_a_link_lost_before_the_commit_leaves_nothing(shop: Shop, proxy: Wire) -> None:
+def test_a_creation_whose_answer_is_lost_is_unknown_and_whole(shop: Shop, proxy: Wire) -> None:
     engine = through(proxy, shop)
     engine.managed()
     proxy.lose_answer_to(b"CREATE ROLE")
-    with pytest.raises(errors.TargetUnavailable):
+    with pytest.raises(errors.OutcomeUnknown):
         engine.create(spec_of(shop))
+    role = engine.find("fau1ty01", "jit_fau1ty01")
+    assert engine.create(spec_of(shop)) == role
+
+
+def test_a_link_lost_before_the_commit_leaves_nothing(shop: Shop, proxy: Wire) -> None:
+    engine = through(proxy, shop)
+    engine.managed()
+    scope = replace(shop.scope(), tables=shop.scope().tables[1:], narrowed=True)
+    spec = replace(spec_of(shop), scope=scope)  # its role is not there yet: made with all care
+    proxy.lose_answer_to(b'CREATE ROLE "jit_u_')
+    with pytest.raises(errors.TargetUnavailable):
+        engine.create(spec)
+    assert engine.find("fau1ty01", "jit_fau1ty01") is None
+
+
+def test_a_creation_that_reaches_the_server_late_is_refused_there(shop: Shop, proxy: Wire) -> None:
+    engine = through(proxy, shop)
+    engine.create(spec_of(shop, "fau1ty02"))
+    proxy.latency = DEADLINE + 1
+    with pytest.raises((errors.OutcomeUnknown, errors.TargetUnavailable)):
+        engine.create(spec_of(shop))
+    with shop.connect() as admin:
+        admin.execute("SELECT pg_sleep(%s)", [2.0])  # by then the message has arrived
+    proxy.latency = 0.0
     assert engine.find("fau1ty01", "jit_fau1ty01") is None
 
 

@@ -349,8 +349,8 @@ def test_a_holder_cannot_take_privileges_from_the_roles_of_their_scope(
     assert engine.check([shop.scope("write_orders")]) == healthy
 
 
-def test_looking_at_scope_roles_costs_a_plain_end_no_trip_and_one_before_16(
-    shop: Shop, engine: PostgresEngine, old: bool, monkeypatch: pytest.MonkeyPatch
+def test_looking_at_scope_roles_costs_a_plain_end_no_trip(
+    shop: Shop, engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(engine, given(shop, engine, grant_id="warm0001")[0])
     role, _ = given(shop, engine)
@@ -364,4 +364,4 @@ def test_looking_at_scope_roles_costs_a_plain_end_no_trip_and_one_before_16(
 
     monkeypatch.setattr(links.Link, "_run", counted)
     assert engine.remove(role).clean
-    assert len(trips) == 3 + old * 2  # onward memberships are another before 16
+    assert len(trips) == 1

@@ -49,10 +49,11 @@ def text(steps: tuple[Statement, ...]) -> list[str]:
     return [step.sql.as_string(None) for step in steps]
 
 
-def test_a_new_role_cannot_log_in_before_the_last_step() -> None:
+def test_a_new_role_may_log_in_and_is_marked_in_the_transaction_that_makes_it() -> None:
     steps = text(plan.create(SPEC, state()))
-    assert "NOLOGIN" in steps[0]
-    assert [step for step in steps if " LOGIN" in step.replace("NOLOGIN", "")] == [steps[-1]]
+    assert steps[0].startswith('CREATE ROLE "jit_abcd1234" LOGIN')
+    assert any(step.startswith(f'GRANT "{naming.BOOKKEEPING}"') for step in steps)
+    assert not any("BEGIN" in step or "COMMIT" in step.split() for step in steps)
 
 
 def test_no_step_sets_a_password() -> None:

@@ -4,44 +4,57 @@
 -- with OID {oid} may act as that role now, so it may be theirs.
 --
 -- What the bot may administer is read from its own memberships, which the bootstrap makes directly:
--- pg_has_role would work all of them out again for each of a thousand roles.
-WITH bot AS (
+-- pg_has_role would work all of them out again for each of a thousand roles. Everything is asked for
+-- by name's range or by OID, so that live grants, however many, need not be read.
+WITH bot AS MATERIALIZED (
     SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user
-), lasting AS (
+), lasting AS MATERIALIZED (
     SELECT r.oid, r.rolname::text AS role, r.rolcanlogin
       FROM pg_roles r
-     WHERE (r.rolname = {bookkeeping} OR r.rolname ~ {pattern})
+     WHERE (r.rolname = {bookkeeping}
+            OR r.rolname >= 'jit_s_' AND r.rolname < 'jit_s`' AND r.rolname::text ~ {pattern}
+            OR r.rolname >= 'jit_a_' AND r.rolname < 'jit_a`' AND r.rolname::text ~ {pattern}
+            OR r.rolname >= 'jit_u_' AND r.rolname < 'jit_u`' AND r.rolname::text ~ {pattern})
        AND (current_setting('server_version_num')::int < 160000
             OR (SELECT rolsuper FROM bot)
-            OR r.oid IN (SELECT m.roleid FROM pg_auth_members m JOIN bot ON bot.oid = m.member
-                          WHERE m.admin_option))
-), found (oid, role, kind, database, what, at) AS (
-    SELECT l.oid, l.role, 'owned', coalesce(d.datname, current_database())::text, count(*)::text, NULL::timestamptz
-      FROM lasting l
-      JOIN pg_shdepend s ON s.refclassid = 'pg_authid'::regclass AND s.refobjid = l.oid AND s.deptype = 'o'
+            OR EXISTS (SELECT FROM pg_auth_members m
+                        WHERE m.roleid = r.oid AND m.member = (SELECT oid FROM bot) AND m.admin_option))
+), ids AS MATERIALIZED (
+    SELECT array_agg(oid) AS of_all FROM lasting
+), found (oid, kind, database, what, at) AS (
+    SELECT s.refobjid, 'owned', coalesce(d.datname, current_database())::text, count(*)::text, NULL::timestamptz
+      FROM pg_shdepend s
       LEFT JOIN pg_database d ON d.oid = s.dbid
-     GROUP BY l.oid, l.role, d.datname
+     WHERE s.refclassid = 'pg_authid'::regclass
+       AND s.refobjid = ANY ((SELECT of_all FROM ids)::oid[])
+       AND s.deptype = 'o'
+     GROUP BY s.refobjid, d.datname
     UNION ALL
-    SELECT l.oid, l.role, 'prepared', d.datname::text, p.gid, p.prepared
-      FROM pg_prepared_xact() p JOIN lasting l ON l.oid = p.ownerid JOIN pg_database d ON d.oid = p.dbid
+    SELECT p.ownerid, 'prepared', d.datname::text, p.gid, p.prepared
+      FROM pg_prepared_xact() p JOIN pg_database d ON d.oid = p.dbid
+     WHERE p.ownerid = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
-    SELECT l.oid, l.role, 'settings', d.datname::text, array_to_string(s.setconfig, ', '), NULL
-      FROM lasting l
-      JOIN pg_db_role_setting s ON s.setrole = l.oid
+    SELECT s.setrole, 'settings', d.datname::text, array_to_string(s.setconfig, ', '), NULL
+      FROM pg_db_role_setting s
       LEFT JOIN pg_database d ON d.oid = s.setdatabase
+     WHERE s.setdatabase = ANY (ARRAY(SELECT oid FROM pg_database UNION ALL SELECT 0))
+       AND s.setrole = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
-    SELECT oid, role, 'login', NULL, NULL, NULL FROM lasting WHERE rolcanlogin
+    SELECT oid, 'login', NULL, NULL, NULL FROM lasting WHERE rolcanlogin
     UNION ALL -- what the bot lent itself, and had no time to give back
-    SELECT l.oid, l.role, 'borrowed', NULL, NULL, NULL
-      FROM pg_auth_members m JOIN lasting l ON l.oid = m.roleid JOIN bot ON bot.oid = m.member
-     WHERE current_setting('server_version_num')::int < 160000 OR m.grantor = bot.oid
+    SELECT m.roleid, 'borrowed', NULL, NULL, NULL
+      FROM pg_auth_members m
+     WHERE m.roleid = ANY ((SELECT of_all FROM ids)::oid[])
+       AND m.member = (SELECT oid FROM bot)
+       AND (current_setting('server_version_num')::int < 160000 OR m.grantor = m.member)
     UNION ALL
-    SELECT l.oid, l.role, 'onward', pg_get_userbyid(m.member)::text, pg_get_userbyid(m.roleid)::text, NULL
-      FROM pg_auth_members m JOIN lasting l ON l.oid = m.grantor
+    SELECT m.grantor, 'onward', pg_get_userbyid(m.member)::text, pg_get_userbyid(m.roleid)::text, NULL
+      FROM pg_auth_members m
+     WHERE m.grantor = ANY ((SELECT of_all FROM ids)::oid[])
 )
-SELECT role, kind, database, what, at,
+SELECT lasting.role, kind, database, what, at,
        EXISTS (SELECT FROM pg_roles r, bot
                 WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid NOT IN ({oid}, bot.oid, found.oid)
                   AND pg_has_role(r.oid, found.oid, 'MEMBER')) AS shared
-  FROM found
+  FROM found JOIN lasting USING (oid)
  ORDER BY kind, role, database, what

@@ -1,0 +1,11 @@
+-- Roles of narrowed scopes that no grant uses any more.
+SELECT u.rolname::text AS name
+  FROM pg_roles u
+ WHERE u.rolname ~ {pattern}
+   AND NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = u.oid AND NOT m.admin_option)
+   -- A session that lost its membership may, before 16, still act as such a role until it is cut;
+   -- what it prepared as a role that is gone only a superuser could end.
+   AND NOT EXISTS (SELECT FROM pg_auth_members m
+                     JOIN pg_roles b ON b.oid = m.roleid AND b.rolname = {bookkeeping}
+                     JOIN pg_roles r ON r.oid = m.member AND NOT r.rolcanlogin
+                     JOIN pg_stat_activity a ON a.usesysid = r.oid)
