@@ -24,10 +24,10 @@ Found = tuple[str, int, int]  # what, how many, at most
 
 # Turns and writing transactions of each operation on the target, of the engine alone.
 ENGINE = {
-    "create": (3, 1),
-    "reveal": (2, 1),
-    "close": (3, 2),
-    "remove": (3, 1),
+    "create": (1, 1),
+    "reveal": (1, 1),
+    "close": (1, 1),
+    "remove": (1, 1),
 }
 # Turns on the record's wire and transactions that write to it, of each use case.
 RECORD = {"activate": (40, 5), "reveal": (24, 2), "close": (36, 4), "clean": (40, 5)}
