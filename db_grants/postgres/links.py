@@ -207,8 +207,9 @@ def _is_quiet(connection: _Connection) -> bool:
     """Whether nothing waits to be read; a server that hung up, or says goodbye, is readable."""
     if connection.closed:
         return False
-    readable, _, _ = select.select([connection.pgconn.socket], [], [], 0)
-    return not readable
+    news = select.poll()  # select() refuses descriptors above 1023
+    news.register(connection.pgconn.socket, select.POLLIN)
+    return not news.poll(0)
 
 
 def _parsed(url: str, deadline: float) -> dict[str, Any]:
