@@ -24,8 +24,6 @@ from db_grants import engine as engines_
 
 _log = structlog.get_logger(__name__)
 
-everything, stale = ringing.everything, ringing.stale
-
 CHANGE_EVERY = timedelta(seconds=10)  # edits of one message: Slack takes fifty a minute of us
 _ASKED = 5  # grants by whose rules it is judged who may acknowledge
 _MARKED = 200  # grants marked in one look: the next is a moment later, and ends do not wait for it

@@ -46,3 +46,14 @@ def test_every_warning_has_an_entry() -> None:
     events = set(logged())
     assert len(events) > 30
     assert missing(events) == []
+
+
+def test_every_command_of_the_page_is_typed_by_a_test() -> None:
+    """A fenced command stands under a heading whose commands are run as written."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_runbook_*.py"))
+    heading, untried = "", []
+    for line in PAGE.splitlines():
+        heading = line.lstrip("# ") if line.startswith("#") else heading
+        if line.strip() in {"```sh", "```sql"} and f'commands("{heading}"' not in tests:
+            untried.append(heading)
+    assert untried == []

@@ -142,7 +142,7 @@ def _command(data: Data, catalog: catalogs.Catalog, now: datetime) -> str:
             return f"jit sweep --target-url-env {target.url_env}"
         case Alarm.UNCLEAN:
             return "\n".join(f"jit show {each['id']}" for each in data["grants"])
-        case "ends-only":
+        case Alarm.ENDS_ONLY:
             return "jit catalog lint"
     return ""
 

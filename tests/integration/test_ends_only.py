@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot import alarms, errors, model
+from bot import errors, model, ringing
 from bot.demo.workspace import server, things
 from bot.notices import Alarm
 from tests.fixtures_core import wait_for
@@ -58,10 +58,10 @@ class Home(Served):
 
     def alarm(self, kind: Alarm) -> alarms.Open:
         wait_for(lambda: kind in self.alarms(), PATIENCE)
-        return next(each for each in alarms.everything(self.store) if each.condition.kind is kind)
+        return next(each for each in ringing.everything(self.store) if each.condition.kind is kind)
 
     def alarms(self) -> list[Alarm]:
-        return [each.condition.kind for each in alarms.everything(self.store)]
+        return [each.condition.kind for each in ringing.everything(self.store)]
 
     def whispered(self, user: str, *words: str, channel: str = "C0GENERAL") -> None:
         def found() -> bool:
