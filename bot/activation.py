@@ -148,6 +148,7 @@ class Activation:
                 model.GrantStatus.ACTIVE,
                 fence=grant.fence,
                 role_oid=role.oid,
+                server=role.server or None,
                 activated_at=now,
                 attempts=0,
                 next_attempt_at=None,

@@ -47,7 +47,7 @@ def compare(
         *_server(target, found, before),
         *(one for role in found.managed for one in _role(target, recorded, role, found, now)),
         *(one for role in found.lookalikes for one in _unmarked(target, recorded, role, now)),
-        *_missing(target, recorded, there, now),
+        *_missing(target, recorded, there, found.identifier, now),
     )
 
 
@@ -301,10 +301,16 @@ def _lookalike(target: str, role: spec.FoundRole) -> Finding:
     )
 
 
-def _missing(target: str, recorded: Recorded, there: set[int], now: datetime) -> Iterator[Finding]:
+def _missing(
+    target: str, recorded: Recorded, there: set[int], here: str, now: datetime
+) -> Iterator[Finding]:
     for grant in recorded.grants.values():
         active = grant.status is model.GrantStatus.ACTIVE
-        if active and grant.role_oid not in there and not _unsettled(grant, now):
+        if not active or grant.role_oid in there or _unsettled(grant, now):
+            continue
+        if grant.server not in (None, here):
+            yield _elsewhere(target, grant, here)
+        else:
             yield Finding(
                 kind=Kind.MISSING,
                 target=target,
@@ -314,3 +320,17 @@ def _missing(target: str, recorded: Recorded, there: set[int], now: datetime) ->
                 proposal="Nobody has this access. Close the record; it can be asked for again:",
                 command=remedies.revoke(grant.id),
             )
+
+
+def _elsewhere(target: str, grant: model.Grant, here: str) -> Finding:
+    return Finding(
+        kind=Kind.MISSING,
+        target=target,
+        role=grant.role_name,
+        grant_id=grant.id,
+        what=f"its grant is active on another server ({grant.server}) than answers now ({here})",
+        proposal=(
+            "Somebody may have this access there, and it cannot be ended from here. Let the target's"
+            " URL name that server again, and restart the bot."
+        ),
+    )

@@ -132,7 +132,7 @@ class Ending:
         try:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
-            closed = engine.close(role) if role else None
+            closed = places.proven(engine, grant, engine.close, role)
         except target_errors.DbGrantsError as error:
             _log.warning("shut_failed", grant=grant.id, target=grant.target, why=str(error))
             return
@@ -171,7 +171,7 @@ class Ending:
         try:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
-            closed = engine.close(role) if role else None
+            closed = places.proven(engine, grant, engine.close, role)
         except target_errors.DbGrantsError as error:
             return self._again(grant, error)
         faults.checkpoint("access-closed")
@@ -189,7 +189,7 @@ class Ending:
             engine = self._engine(grant)
             role = _role_of(engine, grant)
             grant = self._read_activity(engine, role, grant)
-            removed = engine.remove(role) if role else None
+            removed = places.proven(engine, grant, engine.remove, role)
         except target_errors.DbGrantsError as error:
             return self._again(grant, error)
         faults.checkpoint("role-removed")

@@ -223,6 +223,7 @@ class Grant:
     expires_at: datetime  # the deadline; while ACTIVATING, what the next attempt will use
     activate_by: datetime  # activation is given up then
     role_oid: int | None = None
+    server: str | None = None  # which one its role was made on; see Engine.identity
     activated_at: datetime | None = None
     cause: EndCause | None = None
     ended_by: str | None = None  # person id, "operator:<login>", None for the clock
@@ -241,6 +242,12 @@ class Grant:
     residue: tuple[str, ...] = ()
     activity: Mapping[str, object] | None = None  # audit.summary.activity_to_json()
     fence: int = 0  # how often it was claimed; see store.claims
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is over without proof that access has ended: an operator closed it."""
+        over = self.status in {GrantStatus.ENDED, GrantStatus.REVOKED}
+        return over and self.cleaned_up_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

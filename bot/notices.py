@@ -48,6 +48,7 @@ class Line(StrEnum):
     ENDED = "ended"  # cause, who, cut (sessions), late (seconds): access has ended, surely
     MISSED = "missed"  # alarm: its end takes longer than it may
     UNDONE = "undone"  # what (list of str): done as a scope role by whoever had it, and taken back
+    GIVEN_UP = "given_up"  # who, because, proven (whether access had ended): closed
     LEFT = "left"  # what (list of str): something still refers to the role; being tried again
 
 

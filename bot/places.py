@@ -7,6 +7,7 @@ target is no longer there, a connection is set up from that note.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -160,3 +161,52 @@ def connected(place: Place, connect: Connect) -> engines_.Engine:
         why = str(missing).partition(": ")[0].rstrip(".")
         lost: engines_.Engine = Lost(place.target, f"{why}.")  # type: ignore[assignment]
         return lost
+
+
+class _Ended(Protocol):
+    """What a phase of an end comes to: spec.Closed or spec.Removed."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether there was no such role."""
+
+
+Ended = TypeVar("Ended", bound=_Ended)
+
+
+def proven(
+    engine: engines_.Engine,
+    grant: model.Grant,
+    phase: Callable[[spec.ManagedRole], Ended],
+    role: spec.ManagedRole | None,
+) -> Ended | None:
+    """Carry out a phase of an end; a role that is not there proves it only on its own server.
+
+    A URL may name another server by now, where a role of ours never was while it lives on elsewhere.
+    A standby that was promoted, and a server restored from a backup, are the same server. Raises
+    TargetUnavailable, and what the phase raises.
+    """
+    try:
+        done = phase(role) if role else None
+    except target_errors.ForeignRole:  # OIDs mean nothing on another server
+        ensure_same(engine, grant)
+        raise
+    if done is None or done.missing:
+        ensure_same(engine, grant)
+    return done
+
+
+def ensure_same(engine: engines_.Engine, grant: model.Grant) -> None:
+    """Raise TargetUnavailable unless `engine` leads to the server that the grant's role was made on.
+
+    Nothing is asked of a grant of a version that did not record that.
+    """
+    if grant.server is None:
+        return
+    here = engine.identity()
+    if here != grant.server:
+        raise target_errors.TargetUnavailable(
+            f"The target is another server now ({here or 'which it does not tell'}) than the one this"
+            f" access is on ({grant.server}). Let its URL name that one again, or, if that is gone for"
+            f" good, close the record: jit give-up {grant.id}."
+        )

@@ -146,6 +146,10 @@ def became(reads: Reads, known: Open) -> dict[str, object]:
     late = last.access_ended_at - ending.due_since(last) if last and last.access_ended_at else None
     return {
         "live": sum(grant.status is model.GrantStatus.ACTIVE for grant in grants),
+        "unproven": sum(
+            grant.status is model.GrantStatus.REVOKED and grant.access_ended_at is None
+            for grant in grants
+        ),
         "cleaning": sum(grant.status is model.GrantStatus.REVOKING for grant in ended),
         "last": last.access_ended_at.isoformat() if last and last.access_ended_at else None,
         "late": max(0.0, late.total_seconds()) if late is not None else None,

@@ -50,6 +50,8 @@ def ended(grant: model.Grant, now: datetime) -> str:
     """One sentence on a grant that is over or ending."""
     if grant.status is model.GrantStatus.ACTIVATION_FAILED:
         return "Nothing was granted, so there is nothing to end."
+    if grant.given_up:
+        return f"{_ender(grant)}: it was given up, and its end is not proven."
     if grant.status is model.GrantStatus.REVOKING and grant.access_ended_at is None:
         return f"{_ender(grant)} {since(grant.revoking_since or now, now)}; it is being ended."
     return f"{_ender(grant)} {since(grant.access_ended_at or now, now)}."

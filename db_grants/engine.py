@@ -64,15 +64,15 @@ class Engine(Protocol):
     def close(self, role: ManagedRole) -> Closed:
         """Phase one of the end: shut the door, commit, cut sessions by OID until none appears.
 
-        A missing role still has its sessions cut, and is success. Raises StillAlive,
+        A missing role still has its sessions cut, and is success; it is told as `missing`. Raises StillAlive,
         TargetUnavailable, OutcomeUnknown.
         """
 
     def remove(self, role: ManagedRole) -> Removed:
         """Phase two: prepared transactions, owned objects, privileges, the role; then prove it.
 
-        Only after `close`. A missing role is success. Raises StillAlive, TargetUnavailable,
-        OutcomeUnknown.
+        Only after `close`. A missing role is success, told as `missing`. Raises StillAlive,
+        TargetUnavailable, OutcomeUnknown.
         """
 
     def close_all(
@@ -103,6 +103,12 @@ class Engine(Protocol):
 
     def server_time(self) -> datetime:
         """What the server's clock says. Raises TargetUnavailable."""
+
+    def identity(self) -> str:
+        """Which server it is: the same on its standbys and in its physical backups, of no other.
+
+        "" where it does not tell. Raises TargetUnavailable.
+        """
 
     def carries(self, scope: Scope) -> str:
         """The one lasting role that a managed role of `scope` is a member of. Pure.

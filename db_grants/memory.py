@@ -127,7 +127,9 @@ class MemoryEngine:
                 self._roles[spec.role_name] = _Role(found=found, spec=spec)
             else:
                 known.found, known.spec = found, spec
-            return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=oid)
+            return ManagedRole(
+                grant_id=spec.grant_id, name=spec.role_name, oid=oid, server=self.identifier
+            )
 
     def find(self, grant_id: str, role_name: str) -> ManagedRole | None:
         """See `db_grants.engine.Engine.find`."""
@@ -177,7 +179,7 @@ class MemoryEngine:
                 cut = tuple(known.sessions.values())
                 known.sessions.clear()
                 self._end_seen(role.oid)
-            return Closed(at=self._clock(), sessions_cut=cut)
+            return Closed(at=self._clock(), sessions_cut=cut, missing=known is None)
 
     def remove(self, role: ManagedRole) -> Removed:
         """See `db_grants.engine.Engine.remove`."""
@@ -188,7 +190,7 @@ class MemoryEngine:
                 raise errors.StillAlive
             if known is not None:
                 del self._roles[role.name]
-            return Removed(at=self._clock(), quarantined=(), residue=())
+            return Removed(at=self._clock(), quarantined=(), residue=(), missing=known is None)
 
     def close_all(
         self, roles: Sequence[ManagedRole]
@@ -233,6 +235,11 @@ class MemoryEngine:
         """See `db_grants.engine.Engine.server_time`."""
         self._begin("server_time", "")
         return self._clock() + self.ahead
+
+    def identity(self) -> str:
+        """See `db_grants.engine.Engine.identity`."""
+        self._begin("identity", "")
+        return self.identifier
 
     def carries(self, scope: Scope) -> str:
         """See `db_grants.engine.Engine.carries`."""

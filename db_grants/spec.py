@@ -66,6 +66,7 @@ class ManagedRole:
     grant_id: str
     name: str
     oid: int
+    server: str = field(default="", compare=False)  # Engine.identity() of where it was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,7 @@ class Closed:
     at: datetime  # the moment the last empty pass was seen, by the caller's clock
     sessions_cut: tuple[Session, ...]
     undone: tuple[str, ...] = ()  # what kept the door open and was rolled back, for people
+    missing: bool = False  # there was no such role: ended by somebody else, or never on this server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ class Removed:
     quarantined: tuple[str, ...]  # objects now owned by the quarantine role, described for people
     residue: tuple[str, ...]  # what still refers to the role, described for people
     undone: tuple[str, ...] = ()  # done as a scope role, outliving sessions: taken back, for people
+    missing: bool = False  # as in Closed
 
     @property
     def clean(self) -> bool:

@@ -155,8 +155,8 @@ def _overdue(each: stores.Outline, now: datetime) -> timedelta | None:
 
 
 def _pending(each: stores.Outline, now: datetime) -> timedelta | None:
-    ended, over = each.access_ended_at, each.cleaned_up_at
-    return now - ended if ended and over is None else None
+    going = each.grant_status is model.GrantStatus.REVOKING  # not what was given up
+    return now - each.access_ended_at if each.access_ended_at and going else None
 
 
 def _waiting(each: stores.Outline, now: datetime) -> timedelta | None:

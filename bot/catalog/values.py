@@ -99,9 +99,7 @@ class Catalog:
     rules: Mapping[str, Rule]
     version: str  # sha256 of the file's bytes
     alarms: Alarms = Alarms()
-    unusable: str = (
-        ""  # set: the file cannot be used, and why; this is an earlier one, for ends alone
-    )
+    unusable: str = ""  # why the file cannot be used; then this is an earlier one, for ends alone
     lost: Mapping[str, str] = field(default_factory=dict)  # why, by target we have no way to
 
     def rule_of(self, entitlement: Entitlement) -> Rule:

@@ -30,6 +30,7 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "show": "records:show",
     "revoke": "ending:revoke",
     "shorten": "ending:shorten",
+    "give-up": "ending:give_up",
     "sweep": "sweep:sweep",
     "reconcile": "reconcile:reconcile",
 }

@@ -66,6 +66,21 @@ def shorten(
     print(f"{grant.id}: ends at {desk.moment(grant.expires_at)}.")
 
 
+def give_up(
+    ctx: typer.Context,
+    grant_id: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    because: Annotated[str, typer.Option(help="Why it can never be proven; it is told.")],
+) -> None:
+    """Close the record of an end that can never be proven: its server is gone for good."""
+    from bot import giveup
+
+    with desk.desk(ctx).store(clocks.SystemClock()) as store:
+        grant = giveup.give_up(store, grant_id, because, getpass.getuser())
+    known = "access had ended" if grant.access_ended_at else "nothing proves that access has ended"
+    print(f"{grant.id}: given up; {known}.")
+
+
 _ENDABLE = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
 
 

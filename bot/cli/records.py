@@ -93,6 +93,8 @@ def status(story: model.Story) -> str:
 def state(story: model.Story) -> str:
     """The same for people: an end that is overdue is another thing than one not cleaned up."""
     grant = story.grant
+    if grant is not None and grant.given_up:
+        return "given up"
     if grant is None or grant.status is not model.GrantStatus.REVOKING:
         return status(story)
     if grant.access_ended_at is not None:
@@ -134,6 +136,12 @@ def _told(story: model.Story) -> list[tuple[str, str]]:
     return [(name, said) for name, said in lines + (_grant(grant) if grant else []) if said]
 
 
+def _no_access(grant: model.Grant) -> str:
+    if grant.given_up and grant.access_ended_at is None:
+        return "never proven"
+    return desk.moment(grant.access_ended_at)
+
+
 def _grant(grant: model.Grant) -> list[tuple[str, str]]:
     ended = (
         f"{grant.cause.value} {grant.ended_by_name or grant.ended_by or ''}" if grant.cause else ""
@@ -143,7 +151,8 @@ def _grant(grant: model.Grant) -> list[tuple[str, str]]:
         ("active", desk.moment(grant.activated_at)),
         ("until", desk.moment(grant.expires_at)),
         ("end", ended.strip()),
-        ("no access", desk.moment(grant.access_ended_at)),
+        ("because", grant.end_comment or ""),
+        ("no access", _no_access(grant)),
         ("clean", desk.moment(grant.cleaned_up_at)),
         ("remains", ", ".join((*grant.quarantined, *grant.residue))),
         ("error", grant.last_error or ""),

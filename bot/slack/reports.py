@@ -100,6 +100,7 @@ def _alarm(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "left": render.some([one for each in grants for one in each.get("left", ())], 3),
         "early": outlives_its_end(data, now),
         "outcome": _outcome(data, now),
+        "unproven": data.get("unproven", 0),
     }
 
 

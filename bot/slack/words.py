@@ -23,6 +23,7 @@ class State(StrEnum):
     UNSURE = "unsure"  # an activation whose outcome is not known
     CLEANING = "cleaning"  # access has ended, something remains
     ENDED = "ended"
+    GIVEN_UP = "given_up"  # over without proof of it
     FAILED = "failed"
     DENIED = "denied"
     CANCELLED = "cancelled"
@@ -109,7 +110,7 @@ def _grant_state(grant: model.Grant) -> State:
         case model.GrantStatus.ACTIVATION_FAILED:
             return State.FAILED
         case _:
-            return State.ENDED
+            return State.GIVEN_UP if grant.given_up else State.ENDED
 
 
 def _revoking_state(grant: model.Grant) -> State:
@@ -264,6 +265,7 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         "ended_at": render.when(ended, now),
         "ended_by": render.Mrkdwn(f"({why})") if early else "",
         "ender": person(grant.ended_by_name),
+        "proven": grant.access_ended_at is not None,
         "end_comment": render.clean(grant.end_comment or "", limit=QUOTED),
         "cause": render.Mrkdwn(f"{why[:1].upper()}{why[1:]}."),
         "error": why if stopped else problem(grant.last_error, grant.target),

@@ -88,6 +88,7 @@ access_grant = sa.Table(
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("activate_by", Moment, nullable=False),
     sa.Column("role_oid", sa.BigInteger),
+    sa.Column("server", Words),
     sa.Column("activated_at", Moment),
     sa.Column("cause", one_of(model.EndCause)),
     sa.Column("ended_by", Words),

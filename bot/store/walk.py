@@ -19,7 +19,9 @@ def rows(database: Database, after: int = 0, most: int | None = None) -> Iterato
         size = _BATCH if most is None else min(_BATCH, most)
         with database.read() as connection:
             found = connection.execute(query.where(_EVENT.c.seq > after).limit(size))
-            batch: Sequence[proof.Row] = found.cursor.fetchall()  # the driver's own, nothing to convert
+            batch: Sequence[proof.Row] = (
+                found.cursor.fetchall()
+            )  # the driver's own, nothing to convert
         yield from batch
         if len(batch) < size:
             return

@@ -1,5 +1,6 @@
 """The contract of `db_grants.engine` on a real server: thin methods over inspect, plan and ending."""
 
+import dataclasses
 import secrets
 import threading
 import time
@@ -99,9 +100,10 @@ class PostgresEngine:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
         end = time.monotonic() + self._deadline
         with self._links.link() as link:
+            server = link.server()
             made = quick.created(link, spec, end)
         if made is not None:
-            return made
+            return dataclasses.replace(made, server=server)
         for _ in range(_TRIES - 1):
             try:
                 return self._create(spec, end)
@@ -116,6 +118,7 @@ class PostgresEngine:
         already proven gone. So the server itself refuses to commit after `end`.
         """
         with self._links.link() as link:
+            server = link.server()
             opened = plan.opening(spec)
             left = _left(end)
             if opened:
@@ -131,7 +134,9 @@ class PostgresEngine:
                     f"The role {spec.role_name} did not come out right: {lacking}."
                 )
             link.tell(links.younger_than(left), sql.SQL("COMMIT"))
-        return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=found.oid)
+        return ManagedRole(
+            grant_id=spec.grant_id, name=spec.role_name, oid=found.oid, server=server
+        )
 
     def find(self, grant_id: str, role_name: str) -> ManagedRole | None:
         """See `db_grants.engine.Engine.find`."""
@@ -226,6 +231,11 @@ class PostgresEngine:
             (rows,) = link.ask(sql.SQL("SELECT clock_timestamp() AS at"))
         at: datetime = rows[0]["at"]
         return at.astimezone(UTC)
+
+    def identity(self) -> str:
+        """See `db_grants.engine.Engine.identity`."""
+        with self._links.link() as link:
+            return link.server()
 
     def carries(self, scope: Scope) -> str:
         """See `db_grants.engine.Engine.carries`."""

@@ -33,6 +33,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.known: set[str] = set()  # queries prepared here
+        self.server: str | None = None  # its system identifier; not asked yet
         self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,6 +100,19 @@ class Link:
             raise ValueError("the clocks were not compared")
         then, at = self._connection.heard
         return (at + timedelta(seconds=end - then)).isoformat()
+
+    def server(self) -> str:
+        """The server's system identifier, "" if we may not read it; asked once a connection.
+
+        https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
+        """
+        if self._connection.server is None:
+            query = sql.SQL("SELECT system_identifier::text AS name FROM pg_control_system()")
+            try:
+                self._connection.server = str(self.ask(query)[0][0]["name"])
+            except errors.NotPrepared:  # PUBLIC may, unless somebody took that away
+                self._connection.server = ""
+        return self._connection.server
 
     def roll_back(self) -> None:
         """Leave the transaction one of whose statements failed; none open is well."""

@@ -191,6 +191,7 @@ class Removal:
             quarantined=(*self._quarantined, *restoration.quarantined),
             residue=(*left, *amiss_still),
             undone=tuple(restoration.undone),
+            missing=state["name"] is None,
         )
 
     def _take_over(self, member_of: list[str]) -> None:

@@ -235,8 +235,11 @@ def test_one_that_is_gone_already_is_ended_with_the_others(world: World) -> None
     roles = [world.engine.create(world.spec(f"gone000{number}")) for number in range(2)]
     world.engine.close(roles[0])
     world.engine.remove(roles[0])
-    assert all(isinstance(each, Closed) for each in world.engine.close_all(roles).values())
-    assert all(isinstance(each, Removed) for each in world.engine.remove_all(roles).values())
+    closed, removed = world.engine.close_all(roles), world.engine.remove_all(roles)
+    assert all(isinstance(each, Closed) for each in closed.values())
+    assert all(isinstance(each, Removed) for each in removed.values())
+    assert [closed[role.grant_id].missing for role in roles] == [True, False]
+    assert [removed[role.grant_id].missing for role in roles] == [True, False]
     assert world.engine.managed() == ()
 
 
@@ -248,6 +251,17 @@ def test_a_removed_role_is_missing(world: World) -> None:
     assert world.engine.find(spec.grant_id, spec.role_name) is None
     with pytest.raises(errors.RoleMissing):
         world.engine.reveal(role, spec.expires_at, world.database)
+
+
+def test_a_role_that_was_not_there_is_told_from_one_that_was_ended(world: World) -> None:
+    role = world.engine.create(world.spec())
+    assert (world.engine.close(role).missing, world.engine.remove(role).missing) == (False, False)
+    assert (world.engine.close(role).missing, world.engine.remove(role).missing) == (True, True)
+
+
+def test_a_role_knows_the_server_it_was_made_on(world: World) -> None:
+    role = world.engine.create(world.spec())
+    assert role.server == world.engine.identity() == world.engine.survey().identifier != ""
 
 
 def test_the_plan_names_the_role_and_what_it_allows(world: World) -> None:

@@ -56,7 +56,7 @@ class Home(Served):
         self.ask()
         return self.reaches(model.GrantStatus.ACTIVE)
 
-    def alarm(self, kind: Alarm) -> alarms.Open:
+    def alarm(self, kind: Alarm) -> ringing.Open:
         wait_for(lambda: kind in self.alarms(), PATIENCE)
         return next(each for each in ringing.everything(self.store) if each.condition.kind is kind)
 

@@ -121,6 +121,14 @@ EVERY = {
         access_ended_at=END,
         cleaned_up_at=END,
     ),
+    "given_up": granted(
+        model.GrantStatus.REVOKED,
+        cause=model.EndCause.OPERATOR,
+        activated_at=LIVE_SINCE,
+        ended_by="operator:kim",
+        ended_by_name="kim",
+        end_comment="the server was deleted",
+    ),
     "failed": granted(model.GrantStatus.ACTIVATION_FAILED, last_error="No such scope."),
     "denied": model.Story(
         request=decided(model.RequestStatus.DENIED, comment="use the staging copy for this.")

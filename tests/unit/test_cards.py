@@ -27,6 +27,7 @@ SAYS = {
     "unsure": "it is not certain what exists on shop",
     "cleaning": "(no session, no login possible). Cleaning up: table app.tmp_export",
     "ended": "Ended <!date^1795185120^{time}|14:32 UTC>, verified gone",
+    "given_up": "nothing proves that access has ended (the server was deleted)",
     "failed": "Approved by Bo, but nothing was granted: no such scope.",
     "denied": "Denied by Bo: use the staging copy for this.",
     "cancelled": "Withdrawn by Ana. Nothing was granted.",

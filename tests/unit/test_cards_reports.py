@@ -115,6 +115,16 @@ THREAD = [
         {"what": ["settings of jit_s_x"]},
         "Taken back, done as the role of this scope: settings of jit_s_x",
     ),
+    (
+        notices.Line.GIVEN_UP,
+        {"who": "kim", "because": "it burnt. All of it", "proven": False},
+        "Given up by kim: nothing proves that access has ended (it burnt. All of it)",
+    ),
+    (
+        notices.Line.GIVEN_UP,
+        {"who": "kim", "because": "it burnt", "proven": True},
+        "Given up by kim: what remains is no longer waited for (it burnt)",
+    ),
     (notices.Line.LEFT, {"what": ["table a", "table b"]}, "Still there: table a, table b."),
 ]
 
@@ -222,7 +232,7 @@ def test_whoever_acknowledges_is_named_and_cannot_forge_a_mention() -> None:
     assert "<!channel>" not in said
 
 
-@pytest.mark.parametrize("line", ["live", "ended", "denied", "failed"])
+@pytest.mark.parametrize("line", ["live", "ended", "denied", "failed", "given_up"])
 def test_an_audit_line_names_who_and_what_and_links_the_thread(line: str) -> None:
     name = {"live": "active"}.get(line, line)
     data = {"line": line, "at": NOW.isoformat(), "cause": "deadline", "who": None}
