@@ -3,9 +3,9 @@
 Otherwise a client that reconnects in between survives. Sessions are found and cut by OID, until none
 can be left: a session outlives its role, and only whoever has a role's privileges may cut it.
 
-The plain case, nobody there and nobody on their way, is one round trip for any number of roles. Then
-access is proven over with the door alone: a role that cannot log in and has no session can do nothing
-with what it may still be a member of, and is dropped with that.
+The plain case, nobody there, nobody on their way and nothing left behind, is one round trip for any
+number of roles. Then access is proven over with the door alone: a role that cannot log in, has no
+session and owns nothing gives nobody what it may still be a member of, and is dropped with that.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _LOOK = (
     queries.prepared("arriving"),
     queries.prepared("present", "oid[]"),
     queries.prepared("known_backends"),
-    queries.prepared("have_prepared", "oid[]"),
+    queries.prepared("entangled", "oid[]"),
 )
 
 
@@ -60,11 +60,11 @@ class Look:
 
     arriving: bool  # a login may be under way that could be anybody's
     sessions: dict[int, list[Session]]  # by the OID of their role
-    prepared: frozenset[int]  # OIDs of roles with transactions prepared
+    entangled: frozenset[int]  # OIDs of roles with what outlives sessions
 
     def busy(self, role: ManagedRole) -> bool:
-        """Whether there is anything to cut or to roll back."""
-        return role.oid in self.sessions or role.oid in self.prepared
+        """Whether there is anything to cut, to roll back or to render harmless."""
+        return role.oid in self.sessions or role.oid in self.entangled
 
 
 class _Closing:
@@ -170,12 +170,7 @@ class _Closing:
         at = self._clock()
         if state["name"] is not None:
             self._roll_back(role)
-        return Closed(
-            at=at,
-            sessions_cut=(*early, *cut.get(role.oid, ())),
-            undone=undone,
-            missing=state["name"] is None,
-        )
+        return Closed(at=at, sessions_cut=(*early, *cut.get(role.oid, ())), undone=undone)
 
     def _shut_with_care(
         self, role: ManagedRole, rest: tuple[sql.Composable, ...]
@@ -289,16 +284,16 @@ def _doors(roles: Sequence[ManagedRole]) -> Iterable[sql.Composable]:
 def _questions(roles: Iterable[ManagedRole]) -> Iterable[sql.Composable]:
     """In this order: see `sql/arriving.sql`."""
     oids = [role.oid for role in roles]
-    arriving, present, known, prepared = _LOOK
-    return arriving.run(), present.run(oids), known.run(), prepared.run(oids)
+    arriving, present, known, entangled = _LOOK
+    return arriving.run(), present.run(oids), known.run(), entangled.run(oids)
 
 
 def _seen(answers: Sequence[links.Rows]) -> Look:
-    arriving, present, known, prepared = answers
+    arriving, present, known, entangled = answers
     return Look(
         arriving=bool(_pids(arriving) - _pids(known)),
         sessions=_by_role(present),
-        prepared=frozenset(row["oid"] for row in prepared),
+        entangled=frozenset(row["oid"] for row in entangled),
     )
 
 

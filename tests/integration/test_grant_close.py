@@ -4,11 +4,14 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 
 from db_grants.postgres import PostgresEngine
+from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
 from tests.integration.test_grant_end import given, login
+from tests.integration.test_grant_end_strangers import sessions_under
 
 
 @pytest.fixture(params=["postgres_server", "installed_server"])
@@ -59,6 +62,39 @@ def test_where_nobody_is_the_door_is_all_that_is_changed(
     assert text.index("EXECUTE arriving", text.index("COMMIT", shut))
     assert "pg_terminate_backend" not in text[shut:]
     assert "REVOKE" not in text[shut:]
+
+
+@pytest.mark.fault(
+    "H-16",
+    "a holder leaves a function and a view with their own privileges behind, and logs out",
+    how="CREATE with privileges given by hand, SECURITY DEFINER",
+    expects="nobody gets anything by them from the moment access has ended",
+)
+def test_what_the_holder_made_gives_nothing_to_others_once_access_has_ended(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    with shop.connect() as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE jit_friend")
+    role, credential = given(shop, engine)
+    with closing(login(shop, credential)) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.door() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+            " AS 'SELECT count(*) FROM app.orders'"
+        )
+        connection.execute("CREATE VIEW public.window AS SELECT id FROM app.orders")
+        connection.execute("GRANT SELECT ON public.window TO PUBLIC")
+    wait_for(lambda: not sessions_under(shop, role.oid))
+    asked = ("SELECT public.door()", "SELECT count(*) FROM public.window")
+    with shop.connect() as admin:
+        admin.execute("SET ROLE jit_friend")
+        assert [admin.execute(one).fetchone() for one in asked] == [(600,), (600,)]
+        assert engine.close(role).sessions_cut == ()
+        for one in asked:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                admin.execute(one)
+    assert engine.remove(role).clean
+    with shop.connect() as admin:
+        admin.execute("DROP OWNED BY jit_quarantine")
 
 
 def test_what_is_prepared_while_its_session_is_cut_is_rolled_back_as_well(
