@@ -28,7 +28,7 @@ EVERY = timedelta(minutes=1)
 IN_DOUBT_EVERY = timedelta(seconds=2)  # while the machine's own clock is doubted
 STALE = timedelta(minutes=5)  # a measurement this old says nothing any more
 _KEPT = "skew:"  # followed by target and machine
-_ITSELF = "the machine "  # no target's name has a space: a machine against the time that passed
+ITSELF = "the machine "  # no target's name has a space: a machine against the time that passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Skew:
         return self._measurement(target, past - self._clock.leap())
 
     def _of_machine(self, leap: timedelta) -> Measured:
-        return self._measurement(f"{_ITSELF}{socket.gethostname()}", leap)
+        return self._measurement(f"{ITSELF}{socket.gethostname()}", leap)
 
     def _measurement(self, target: str, ahead: timedelta) -> Measured:
         now = self._clock.now()
@@ -151,7 +151,7 @@ def latest(store: store.Store, now: datetime) -> tuple[Measured, ...]:
 def sentence(measured: Measured) -> str:
     """What is wrong, for people."""
     seconds = _seconds(measured)
-    if measured.target.startswith(_ITSELF):
+    if measured.target.startswith(ITSELF):
         return (
             f"The clock of {measured.target} leapt ahead by {seconds:,} s that did not pass, and is "
             "not believed while no target confirms it: nothing is granted, and nothing ended early"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bot.audit import findings
 from bot.notices import Alarm
+from bot.slack import alarm
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -36,6 +37,12 @@ def missing(names: set[str]) -> list[str]:
 
 def test_every_alarm_has_an_entry() -> None:
     assert missing({str(kind) for kind in Alarm}) == []
+
+
+def test_every_alarm_card_names_an_entry_that_is_there() -> None:
+    headings = {line.lstrip("# ") for line in PAGE.splitlines() if line.startswith("#")}
+    assert set(alarm.RUNBOOK) == set(Alarm)
+    assert set(alarm.RUNBOOK.values()) <= headings
 
 
 def test_every_finding_has_an_entry() -> None:

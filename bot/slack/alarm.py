@@ -22,6 +22,15 @@ Data = Mapping[str, Any]
 Ref = model.MessageRef
 Mentions = Callable[[], list[render.Mrkdwn]]
 _REPEATS = f"repeated every {ringing.REPEAT_EVERY.seconds // 60} min until somebody acknowledges it"
+RUNBOOK = {  # which entry of docs/runbook.md is about it
+    Alarm.OVERDUE: "Access is overdue",
+    Alarm.UNSURE: "Access is overdue",
+    Alarm.UNCLEAN: "Something remains",
+    Alarm.STRANDED: "A target left the catalog",
+    Alarm.ENDS_ONLY: "The catalog cannot be used",
+    Alarm.SKEW: "The clocks differ",
+    Alarm.UNSAID: "Slack takes nothing",
+}
 
 
 class Board:
@@ -101,7 +110,8 @@ class Board:
         knows = _knows(str(data["by"])) if data.get("by") else _REPEATS
         threads = ", ".join(str(self._link(each["id"])) for each in data["grants"])
         calls = f"called: {' '.join(called)}" if called else ""
-        return render.Mrkdwn(" · ".join(filter(None, [calls, raised, knows, threads])))
+        page = f"runbook: {RUNBOOK[Alarm(data['alarm'])]}"
+        return render.Mrkdwn(" · ".join(filter(None, [calls, raised, knows, threads, page])))
 
 
 def _knows(who: str) -> str:

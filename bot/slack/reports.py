@@ -1,12 +1,13 @@
 """Summary, digest, lines of threads and of the audit channel: from values to mrkdwn."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot import model, render
+from bot import model, notices, render, skew
 from bot.audit import digest, summary
 from bot.slack import words
 from db_grants.spec import Evidence, SessionSeen
@@ -20,6 +21,7 @@ _EVIDENCE = {
     Evidence.NONE: "none",
 }
 _MOST = 5
+_GIST = re.compile(r"\((.+)\)\.?$")  # at the end of an error: what the other side said
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -94,6 +96,8 @@ def _alarm(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "gone": f"; {gone} more {'is' if gone == 1 else 'are'} over meanwhile" if gone else "",
         "since": render.when(since, now) if since else "",
         "error": words.problem(data["error"], target) if data.get("error") else "",
+        "cause": cause(str(data.get("error") or ""), target),
+        "leapt": data["alarm"] == notices.Alarm.SKEW and str(target).startswith(skew.ITSELF),
         "who": render.Mrkdwn(render.listing([*map(_holder, grants), *rest])),
         "people": render.Mrkdwn(", ".join([*map(_holding, grants), *rest])),
         "roles": render.escape(f"{'roles' if len(named) > 1 else 'role'} {render.listing(named)}"),
@@ -102,6 +106,15 @@ def _alarm(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "outcome": _outcome(data, now),
         "unproven": data.get("unproven", 0),
     }
+
+
+def cause(error: str, target: str) -> str:
+    """A target's error as `words.problem` has it, with what the server or the network said of it."""
+    if not error:
+        return ""
+    said, gist = words.problem(error, target), _GIST.search(error)
+    fresh = gist is not None and gist[1] not in said
+    return f"{said} ({render.clean(gist[1], limit=words.QUOTED)})" if gist and fresh else said
 
 
 def outlives_its_end(data: Mapping[str, Any], now: datetime) -> bool:

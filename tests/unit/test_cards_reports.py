@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import model, notices, render
+from bot import model, notices, render, skew
 from bot.audit import digest, summary
 from bot.slack import reports
 from db_grants.spec import Activity, Evidence, SessionSeen
@@ -212,6 +212,19 @@ def test_a_card_says_what_is_so_first_and_then_what_to_do(kind: notices.Alarm) -
     if kind in {"overdue", "unsure", "unclean"}:
         assert "*Who*" in facts
         assert "3 more are over meanwhile" in facts
+
+
+def test_a_card_tells_what_the_other_side_said() -> None:
+    error = "The target could not be reached. Nothing is known. (connection refused (port 1))"
+    facts = reports.alarm_card(alarm(error=error), NOW)[1]
+    assert "*Why*  shop could not be reached (connection refused (port 1))" in facts
+
+
+def test_a_machine_whose_clock_leapt_is_not_to_be_restarted() -> None:
+    data = alarm(alarm="skew", target=f"{skew.ITSELF}x", grants=[], count=0)
+    head, facts = reports.alarm_card(data, NOW)
+    assert "leapt" in head
+    assert "Do not restart the bot before" in facts
 
 
 def test_that_it_is_over_says_when_the_last_ended_and_what_goes_on() -> None:
