@@ -33,6 +33,7 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "give-up": "ending:give_up",
     "sweep": "sweep:sweep",
     "reconcile": "reconcile:reconcile",
+    "clock": "clock:clock",
 }
 ENV_FILE = Path(".env")
 _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import clock as clocks
 from bot import model
-from bot.store import chain, claims, outbox, proof, tables, walk
+from bot.store import chain, claims, outbox, proof, rewind, tables, walk
 from bot.store.actor import SYSTEM, Actor
 from bot.store.database import Database
 from bot.store.migrate import migrate
@@ -216,6 +216,13 @@ class Store(Reads):
         kept, now = self.get(_HIGH_WATER), self._clock.now()
         if kept is None or datetime.fromisoformat(kept) < now:
             self.put(_HIGH_WATER, now.isoformat())
+
+    def rewind(self, to: datetime, actor: Actor) -> None:
+        """Let the present be `to`, though a later time was told. See `rewind`. Raises NotAllowed."""
+        with self._database.write() as connection:
+            tx = Transaction(self._database, connection, actor, to, self._key)
+            rewind.forget_after(tx, self._clock.now())
+            tx.finish()
 
     def restore_clock(self) -> None:
         """Raise the clock to the latest time that was ever recorded."""
