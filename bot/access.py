@@ -42,7 +42,8 @@ class Source:
 class Access:
     """The use cases of a request, up to the moment a grant exists.
 
-    `wake` is called after each commit that leaves something to do or to say.
+    `wake` is called after each commit that leaves something to do or to say; `granted` in its
+    place when that is a grant to be made.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Access:
         directory: context.Directory,
         clock: clocks.Clock,
         wake: Callable[[], None] = lambda: None,
+        granted: Callable[[model.Grant], None] | None = None,
         cry: outcry.Outcry | None = None,
     ) -> None:
         self._store = store
@@ -60,6 +62,7 @@ class Access:
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self._granted = granted or (lambda _: wake())
         self._outcry = cry or outcry.Outcry(clock=clock)
 
     def preview(self, draft: model.Draft) -> model.Decision:
@@ -100,8 +103,7 @@ class Access:
                 raise
             return known
         faults.checkpoint("request-recorded")
-        self._wake()
-        return self._store.story(request.id)
+        return self._went_on(request.id)
 
     def review(
         self,
@@ -118,14 +120,15 @@ class Access:
         """
         actor = store.Actor(kind="user", id=reviewer_id)
         with refusal.recorded(self._store, actor, request_id, answer.value):
-            self._may_review(request_id, source)
-            reviewer = self._directory.person(reviewer_id, fresh=True)
-            needs = self._check_reviewer(self._store.story(request_id), reviewer, answer)
+            asked = self._may_review(request_id, source)
+            people = (reviewer_id, asked.requester_id)
+            now = context.ask(self._directory, self._catalog(), asked.entitlement, *people)
+            reviewer = now.person(reviewer_id, fresh=True)
+            needs = self._check_reviewer(self._store.story(request_id), reviewer, answer, now)
             with self._outcry.watching(_REQUESTS, at_once=True):
                 self._decide(request_id, reviewer, answer, comment.strip(), needs)
         faults.checkpoint("decision-recorded")
-        self._wake()
-        return self._store.story(request_id)
+        return self._went_on(request_id)
 
     def check_source(self, request_id: str, person_id: str, source: Source) -> None:
         """Raise NotAllowed (and record it) unless we posted that message for that request."""
@@ -156,6 +159,15 @@ class Access:
         if lapsed:
             self._wake()
         return lapsed
+
+    def _went_on(self, request_id: str) -> model.Story:
+        """See to what follows from a commit; whoever has a grant now waits for no sweep."""
+        story = self._store.story(request_id)
+        if story.grant is None:
+            self._wake()
+        else:
+            self._granted(story.grant)
+        return story
 
     def _evaluate(self, draft: model.Draft, *, fresh: bool) -> tuple[model.Decision, model.Facts]:
         facts = self._facts(draft, fresh=fresh)
@@ -240,11 +252,13 @@ class Access:
             settled.ensure_open(tx.story(request.id), tx.at)
             outcome.withdraw(tx, request)
 
-    def _may_review(self, request_id: str, source: Source | None) -> None:
+    def _may_review(self, request_id: str, source: Source | None) -> model.AccessRequest:
         """What can be refused without asking Slack who is there."""
         if source is not None:
             self._bind(request_id, source)
-        settled.ensure_open(self._store.story(request_id), self._clock.now())
+        story = self._store.story(request_id)
+        settled.ensure_open(story, self._clock.now())
+        return story.request
 
     def _bind(self, request_id: str, source: Source) -> None:
         found = self._store.find_message(source.channel_id, source.ts)
@@ -255,7 +269,11 @@ class Access:
             )
 
     def _check_reviewer(
-        self, story: model.Story, reviewer: model.Person, answer: model.Answer
+        self,
+        story: model.Story,
+        reviewer: model.Person,
+        answer: model.Answer,
+        directory: context.Directory,
     ) -> int:
         """Raise unless this person may give this answer now; how many approvals it takes."""
         catalog, request = self._catalog(), story.request
@@ -263,7 +281,7 @@ class Access:
         if shut is not None and answer is model.Answer.APPROVE:
             raise errors.NotAllowed(shut)
         facts = context.collect(
-            self._directory, catalog, request.requester_id, request.entitlement, fresh=True
+            directory, catalog, request.requester_id, request.entitlement, fresh=True
         )
         reason = policy.may_review(reviewer, story, catalog, facts)
         if reason is not None and not self._may_void(request, reviewer):

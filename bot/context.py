@@ -1,8 +1,10 @@
 """Collects the facts that policy decides on. What Slack does not tell stays unknown."""
 
-from collections.abc import Collection, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bot import catalog as catalogs
 from bot import errors, model
@@ -26,6 +28,68 @@ class Directory(Protocol):
 
     def reason(self, ref: str) -> str | None:
         """Why the last answer about `ref` was None, in a sentence for an operator."""
+
+
+class Asked:
+    """A directory of which all that a decision needs has been asked at once, and afresh.
+
+    Slack takes a tenth of a second for an answer, and whoever decides waits for several.
+    """
+
+    def __init__(self, directory: Directory, people: Iterable[str], refs: Iterable[str]) -> None:
+        self._directory = directory
+        self._people: dict[str, Future[model.Person]] = {
+            who: _ask(lambda who=who: directory.person(who, fresh=True))  # type: ignore[misc]
+            for who in dict.fromkeys(people)
+        }
+        self._refs: dict[str, Future[frozenset[str] | None]] = {
+            ref: _ask(lambda ref=ref: directory.members(ref, fresh=True))  # type: ignore[misc]
+            for ref in dict.fromkeys(refs)
+            if reference.kind(ref) not in (reference.Kind.ACCOUNT, reference.Kind.EVERYONE)
+        }
+
+    def person(self, user_id: str, *, fresh: bool = False) -> model.Person:
+        """As Directory: what was asked for, or else what the directory says."""
+        if (answer := self._people.get(user_id)) is None:
+            return self._directory.person(user_id, fresh=fresh)
+        return answer.result()
+
+    def members(self, ref: str, *, fresh: bool = False) -> frozenset[str] | None:
+        """As Directory: what was asked for, or else what the directory says."""
+        if (answer := self._refs.get(ref)) is None:
+            return self._directory.members(ref, fresh=fresh)
+        return answer.result()
+
+    def resolve_channel(self, ref: str) -> str | None:
+        """As Directory."""
+        return self._directory.resolve_channel(ref)
+
+    def reason(self, ref: str) -> str | None:
+        """As Directory."""
+        return self._directory.reason(ref)
+
+
+def ask(
+    directory: Directory, catalog: catalogs.Catalog, entitlement: str, *people: str
+) -> Directory:
+    """Ask for these people, and for all whom the entitlement and its rule name, at the same time."""
+    one = catalog.entitlements.get(entitlement)
+    refs = (*one.requesters, *catalog.rule_of(one).approvers) if one else ()
+    return Asked(directory, people, refs)
+
+
+def _ask(read: Callable[[], Any]) -> "Future[Any]":
+    """In a thread of its own, which ends with the answer; who asks bounds how long that takes."""
+    answer: Future[Any] = Future()
+    threading.Thread(target=_settle, args=(answer, read), name="asking", daemon=True).start()
+    return answer
+
+
+def _settle(answer: "Future[Any]", read: Callable[[], Any]) -> None:
+    try:
+        answer.set_result(read())
+    except BaseException as error:  # noqa: BLE001 - carried to whoever waits for it
+        answer.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +117,8 @@ def collect(
 
     `fresh` bypasses what is remembered, for a decision that counts. Never raises for Slack.
     """
+    if fresh and entitlement is not None and not isinstance(directory, Asked):
+        directory = ask(directory, catalog, entitlement, requester_id)
     requester = _person(directory, requester_id, fresh=fresh)
     one = catalog.entitlements.get(entitlement) if entitlement is not None else None
     if one is None:

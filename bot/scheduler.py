@@ -90,6 +90,12 @@ class Scheduler:
         self._rung.set()
         self._outbox.wake()
 
+    def hand_over(self, grant: model.Grant) -> None:
+        """The next step of that grant goes to its target's lane at once: no sweep has to find it."""
+        if self._thread is not None:  # running
+            self._dispatch(grant, *self._next_step(grant))
+        self._outbox.wake()
+
     def alive(self) -> bool:
         """Whether the sweeper lives."""
         return self._thread is not None and self._thread.is_alive()
@@ -214,8 +220,8 @@ class Scheduler:
     def _dispatch(
         self, grant: model.Grant, job: Callable[[str], object], urgency: work.Urgency
     ) -> None:
-        lane = self._lanes.target(grant.target)
         try:
+            lane = self._lanes.target(grant.target)
             lane.submit(grant.id, functools.partial(job, grant.id), urgency)
         except errors.Busy:  # the next sweep hands it out
             _log.warning("lane_full", target=grant.target)

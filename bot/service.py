@@ -15,6 +15,7 @@ from bot import (
     digests,
     errors,
     grants,
+    model,
     outbox,
     outcry,
     places,
@@ -54,6 +55,7 @@ class Service:
             directory=directory,
             clock=clock,
             wake=self.wake,
+            granted=self._granted,
             cry=self.outcry,
         )
         self.grants = grants.Grants(
@@ -84,6 +86,9 @@ class Service:
     def wake(self) -> None:
         """Something was committed: there may be something to do or to say."""
         self.scheduler.wake()
+
+    def _granted(self, grant: model.Grant) -> None:
+        self.scheduler.hand_over(grant)
 
     def start(self) -> None:
         """Take up what the record says is unfinished, and run."""

@@ -191,7 +191,8 @@ class Desk:
         """A fast click can overtake our own note of where the card was posted."""
         deadline = time.monotonic() + NOTE_WITHIN
         while source is not None and time.monotonic() < deadline:
-            if self._store.story(request_id).message(notices.Kind.CARD) is not None:
+            noted = self._store.messages(request_id)
+            if any(message.kind == notices.Kind.CARD for message in noted):
                 return
             time.sleep(0.02)
 

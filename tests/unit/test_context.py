@@ -1,6 +1,10 @@
 """Facts are collected through a port; what was not told stays unknown."""
 
-from bot import context, model
+import threading
+
+import pytest
+
+from bot import context, errors, model
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import MEMBERS, People, person
 
@@ -51,6 +55,45 @@ def test_a_decision_that_counts_reads_everything_that_decides_it_afresh():
     directory = People()
     collect(directory, fresh=True)
     assert set(directory.asked_fresh) == {"U0ANA", "@data-owners", "dan@acme.test"}
+
+
+class Together(People):
+    """Answers when so many questions are there at the same time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._gate = threading.Barrier(count, timeout=10)
+
+    def person(self, user_id, *, fresh=False):
+        if fresh:
+            self._gate.wait()
+        return super().person(user_id, fresh=fresh)
+
+    def members(self, ref, *, fresh=False):
+        if fresh:
+            self._gate.wait()
+        return super().members(ref, fresh=fresh)
+
+
+def test_all_that_decides_is_asked_at_the_same_time():
+    directory = Together(4)
+    asked = context.ask(directory, CATALOG, "read_customer_data", "U0ANA", "U0BO")
+    assert asked.person("U0BO", fresh=True).name == "Bo Ace"
+    facts = context.collect(asked, CATALOG, "U0ANA", "read_customer_data", fresh=True)
+    assert facts.members == {r: MEMBERS[r] for r in ("@data-owners", "dan@acme.test")}
+    assert sorted(directory.asked_fresh) == ["@data-owners", "U0ANA", "U0BO", "dan@acme.test"]
+
+
+def test_an_answer_that_did_not_come_is_not_made_up_from_what_was_known():
+    directory = People()
+    directory.silent = True
+    asked = context.ask(directory, CATALOG, "read_customer_data", "U0BO")
+    with pytest.raises(errors.IdentityUnknown):
+        asked.person("U0BO", fresh=True)
+    directory.silent = False  # by now it would tell
+    with pytest.raises(errors.IdentityUnknown):
+        asked.person("U0BO")
+    assert asked.members("@data-owners") is None
 
 
 def test_what_the_requester_holds_is_passed_on():

@@ -28,6 +28,19 @@ def test_a_request_becomes_a_grant_and_ends_without_anybody_watching(
     assert world.shop.engine.managed() == ()
 
 
+def test_approved_access_waits_for_no_sweep(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot.start()
+    request_id = bot.access.submit(world.draft()).request.id
+    source = world.source(request_id)
+    monkeypatch.setattr(bot.scheduler, "sweep", lambda: None)
+    bot.access.review(request_id, "U0BO", model.Answer.APPROVE, source=source)
+    wait_for(lambda: status(world, request_id) == "active")
+    quick = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
+    wait_for(lambda: status(world, quick) == "active")
+
+
 def test_what_another_process_commits_is_noticed(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
