@@ -311,6 +311,11 @@ class MemoryEngine:
             )
             return session
 
+    def goes_on(self, session: Session) -> bool:
+        """Whether a session that `connect` made has not been cut."""
+        with self._lock:
+            return any(session.pid in role.sessions for role in self._roles.values())
+
     def run(self, role: str, kind: str, text: str) -> None:
         """Let the holder run a statement."""
         with self._lock:

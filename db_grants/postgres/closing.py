@@ -170,7 +170,12 @@ class _Closing:
         at = self._clock()
         if state["name"] is not None:
             self._roll_back(role)
-        return Closed(at=at, sessions_cut=(*early, *cut.get(role.oid, ())), undone=undone)
+        return Closed(
+            at=at,
+            sessions_cut=(*early, *cut.get(role.oid, ())),
+            undone=undone,
+            missing=state["name"] is None,
+        )
 
     def _shut_with_care(
         self, role: ManagedRole, rest: tuple[sql.Composable, ...]

@@ -1,7 +1,8 @@
 """What every engine promises: the same tests on the memory engine and on real servers."""
 
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,7 +32,9 @@ class World:
     engine: Engine
     database: str
     login: Callable[[Credential], bool]
+    session: Callable[[Credential], Callable[[], bool]]  # logs in; asked, it tells if it goes on
     add_foreign: Callable[[str], None]
+    opened: list[psycopg.Connection] = field(default_factory=list)
 
     def scope(self, name: str = "read_customer_data") -> Scope:
         return Scope(name=name, database=self.database, tables=SCOPES[name])
@@ -48,15 +51,32 @@ class World:
 
 def memory_world() -> World:
     engine = MemoryEngine(scopes=[Scope(name=n, database="shop", tables=SCOPES[n]) for n in SCOPES])
+
+    def session(given: Credential) -> Callable[[], bool]:
+        made = engine.connect(given.role, given.password)
+        assert made is not None
+        return lambda: engine.goes_on(made)
+
     return World(
         engine=engine,
         database="shop",
         login=lambda given: engine.connect(given.role, given.password) is not None,
+        session=session,
         add_foreign=engine.add_foreign,
     )
 
 
+def goes_on(connection: psycopg.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def postgres_world(shop: Shop) -> World:
+    opened: list[psycopg.Connection] = []
+
     def login(given: Credential) -> bool:
         url = shop.server.url(given.database, given.role, given.password)
         try:
@@ -65,12 +85,24 @@ def postgres_world(shop: Shop) -> World:
             return False
         return True
 
+    def session(given: Credential) -> Callable[[], bool]:
+        url = shop.server.url(given.database, given.role, given.password)
+        opened.append(psycopg.connect(url, autocommit=True))
+        return functools.partial(goes_on, opened[-1])
+
     def add_foreign(name: str) -> None:
         with shop.connect() as admin:
             admin.execute(psycopg.sql.SQL("CREATE ROLE {}").format(psycopg.sql.Identifier(name)))
 
     engine = shop.engine()
-    return World(engine=engine, database=shop.database, login=login, add_foreign=add_foreign)
+    return World(
+        engine=engine,
+        database=shop.database,
+        login=login,
+        session=session,
+        add_foreign=add_foreign,
+        opened=opened,
+    )
 
 
 @pytest.fixture(params=["memory", "postgres_server", "installed_server"])
@@ -79,7 +111,10 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield memory_world()
         return
     made = make_shop(request.getfixturevalue(request.param), "shop_contract")
-    yield postgres_world(made)
+    there = postgres_world(made)
+    yield there
+    for connection in there.opened:
+        connection.close()
     drop_shop(made)
 
 
@@ -209,6 +244,57 @@ def test_closing_and_removing_twice_is_the_same_as_once(world: World) -> None:
     assert world.engine.close(role).sessions_cut == ()
     assert world.engine.remove(role).clean
     assert world.engine.managed() == ()
+
+
+def test_a_session_is_cut_and_told_of_when_access_ends(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    goes_on = world.session(world.engine.reveal(role, spec.expires_at, world.database))
+    assert goes_on()
+    closed = world.engine.close(role)
+    assert len(closed.sessions_cut) == 1
+    assert not goes_on()
+
+
+def test_a_role_is_not_removed_under_a_session(world: World) -> None:
+    spec = world.spec()
+    role = world.engine.create(spec)
+    goes_on = world.session(world.engine.reveal(role, spec.expires_at, world.database))
+    with pytest.raises(errors.StillAlive):
+        world.engine.remove(role)
+    assert goes_on()
+    assert world.engine.find(spec.grant_id, spec.role_name) == role
+    world.engine.close(role)
+    assert world.engine.remove(role).clean
+
+
+def test_of_many_those_with_sessions_are_cut_as_well(world: World) -> None:
+    specs = [world.spec(f"busy000{number}") for number in range(4)]
+    roles = [world.engine.create(spec) for spec in specs]
+    going = [
+        world.session(world.engine.reveal(role, specs[0].expires_at, world.database))
+        for role in roles[:2]
+    ]
+    closed = world.engine.close_all(roles)
+    told = [closed[role.grant_id] for role in roles]
+    assert [len(each.sessions_cut) for each in told if isinstance(each, Closed)] == [1, 1, 0, 0]
+    assert not any(goes_on() for goes_on in going)
+    assert all(isinstance(each, Removed) for each in world.engine.remove_all(roles).values())
+
+
+def test_one_of_many_that_cannot_be_removed_does_not_stop_the_others(world: World) -> None:
+    specs = [world.spec(f"s0me000{number}") for number in range(3)]
+    roles = [world.engine.create(spec) for spec in specs]
+    for role in roles[1:]:
+        world.engine.close(role)
+    goes_on = world.session(world.engine.reveal(roles[0], specs[0].expires_at, world.database))
+    removed = world.engine.remove_all(roles)
+    assert isinstance(removed[roles[0].grant_id], errors.StillAlive)
+    assert all(isinstance(removed[role.grant_id], Removed) for role in roles[1:])
+    assert goes_on()
+    assert [found.name for found in world.engine.managed()] == [roles[0].name]
+    world.engine.close(roles[0])
+    assert world.engine.remove(roles[0]).clean
 
 
 def test_many_are_ended_at_once(world: World) -> None:
