@@ -18,7 +18,7 @@ from psycopg import sql
 from bot.demo import postgres
 from db_grants import naming
 from db_grants.postgres import PostgresEngine
-from db_grants.spec import Credential, GrantSpec, ManagedRole
+from db_grants.spec import Closed, Credential, GrantSpec, ManagedRole, Removed
 from tests.faults.cutter import Cutter
 from tests.faults.target import UNREACHED, small_server, tried_again
 from tests.fixtures_postgres import Shop
@@ -79,6 +79,17 @@ class Scene:
         session.execute("PREPARE TRANSACTION 'later'")
         return Held(role=role, credential=given, session=session)
 
+    def plain(self, number: int, of: int) -> list[tuple[ManagedRole, Credential]]:
+        """So many grants whose holders are not there and have left nothing."""
+        until, made = datetime.now(UTC) + HOUR, []
+        for place in range(of):
+            grant_id = f"p{place}n{number:05d}"
+            name, scope = naming.managed_role(grant_id), self.shop.scope("read_orders")
+            spec = GrantSpec(grant_id=grant_id, role_name=name, scope=scope, expires_at=until)
+            role = self.whole.create(spec)
+            made.append((role, self.whole.reveal(role, until, self.shop.database)))
+        return made
+
     def log_in(self, given: Credential) -> psycopg.Connection:
         url = self.shop.server.url(self.shop.database, given.role, given.password)
         return psycopg.connect(url, autocommit=True)
@@ -91,9 +102,13 @@ class Scene:
         return True
 
     def ends(self, held: Held) -> None:
-        """The next attempt ends it: nobody is in or comes in, nothing is left but what was set aside."""
+        """The next attempt ends it."""
         tried_again(lambda: self.whole.close(held.role))
         assert tried_again(lambda: self.whole.remove(held.role)).clean
+        self.is_over(held)
+
+    def is_over(self, held: Held) -> None:
+        """Nobody is in, nobody comes in, and nothing is left but what was set aside."""
         with contextlib.closing(held.session), pytest.raises(psycopg.OperationalError):
             held.session.execute("SELECT 1")
         assert not self.lets_in(held.credential)
@@ -174,3 +189,37 @@ def test_broken_off_between_any_two_statements_what_is_left_goes_at_the_next_att
         if not scene.wire.lost.is_set():
             break
     assert count > 5
+
+
+@pytest.mark.fault(
+    "F-15b",
+    "the bot dies between any two statements that end many grants at once",
+    how="the wire is cut after the n-th statement, for every n",
+    expects="the next attempt ends all of them; nothing is left of any; no door opens again",
+)
+@pytest.mark.parametrize("phase", ["close", "remove"])
+def test_broken_off_while_many_are_ended_all_end_at_the_next_attempt(
+    scene: Scene, phase: str
+) -> None:
+    for count in itertools.count():
+        held, plain = scene.held(count), scene.plain(count, of=2)
+        roles = [held.role, *(role for role, _ in plain)]
+        engine = scene.breaking()
+        if phase == "remove":
+            engine.close_all(roles)
+        scene.wire.cut_after(count)
+        with contextlib.suppress(*UNREACHED):
+            engine.close_all(roles) if phase == "close" else engine.remove_all(roles)
+        scene.wire.spare()
+        shut = [not scene.lets_in(given) for _, given in plain]
+        ended = scene.whole.close_all(roles)
+        assert [type(each) for each in ended.values()] == [Closed] * len(roles)
+        assert not any(scene.lets_in(given) for _, given in plain)
+        left = scene.whole.remove_all(roles).values()
+        assert [isinstance(each, Removed) and each.clean for each in left] == [True] * len(roles)
+        scene.is_over(held)
+        assert phase == "close" or all(shut)
+        if not scene.wire.lost.is_set():
+            break
+    assert all(shut)
+    assert count > 2
