@@ -57,7 +57,7 @@ class Skew:
         self._clock = clock
         self._looked: dict[str, datetime] = {}
         self._leap = leaps.Leap(store=store, clock=clock, targets=engines.keys())
-        self._doubting = False
+        self._doubting = True  # as far as is known: whoever served before may have died in doubt
 
     def due(self) -> tuple[str, ...]:
         """Targets not measured for EVERY; handing them out counts as a measurement."""
@@ -146,6 +146,19 @@ def latest(store: store.Store, now: datetime) -> tuple[Measured, ...]:
     """What was measured of every target lately, on every machine."""
     kept = (_read(key, value) for key, value in sorted(store.kept(_KEPT).items()))
     return tuple(measured for measured in kept if now - measured.at <= STALE)
+
+
+def present(store: store.Store, machine: datetime) -> datetime:
+    """What the bot on this machine takes for the present while it doubts the machine's clock.
+
+    For a command that asks how the bot is: by the machine's clock its signs of life would be old.
+    """
+    itself = f"{ITSELF}{socket.gethostname()}:"
+    for key, value in store.kept(_KEPT + itself).items():
+        doubted = _read(key, value)
+        if machine - doubted.ahead >= doubted.at:  # else it was put right since
+            return machine - doubted.ahead
+    return machine
 
 
 def sentence(measured: Measured) -> str:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from bot import catalog, clock, model, notices, ringing, service, skew, store
+from bot import status as statuses
 from db_grants import errors as target_errors
 from db_grants import memory
 from tests.faults import records
@@ -227,6 +228,26 @@ def test_silence_confirms_nothing_and_is_told(world: World, times: Times) -> Non
     look(bot, times)
     assert status(world, held) is model.GrantStatus.ENDED
     assert not alarmed(world)
+
+
+def test_jit_status_does_not_take_a_bot_in_doubt_for_a_dead_one(world: World, times: Times) -> None:
+    """Whoever restarted it for that would make it believe the machine."""
+    bot = world.new_bot()
+    times.machine.set_by = LEAP
+    look(bot, times)
+    bot.scheduler._beat()
+
+    def problems() -> str:
+        wall = times.machine.wall() + times.machine.set_by
+        return " ".join(statuses.read(world.store, skew.present(world.store, wall)).problems)
+
+    assert "does not run" not in problems()
+    assert "leapt ahead by 7,200 s that did not pass" in problems()
+    times.machine.set_by = timedelta(0)  # it died in doubt, and its machine was put right
+    times.wait(minutes=2)
+    assert "does not run" in problems()
+    look(world.new_bot(), times)
+    assert "leapt" not in problems()
 
 
 def test_what_is_over_by_the_time_that_passed_ends_whoever_says_what(
