@@ -30,6 +30,7 @@ Clock = Callable[[], datetime]
 Outcomes = dict[int, Closed | errors.DbGrantsError]  # by OID
 
 _AS_NAMED = queries.prepared("as_named", "oid[], text[]")
+_MEMBERSHIPS = queries.prepared("memberships", "oid[]", bookkeeping=naming.BOOKKEEPING)
 _LOOK = (
     queries.prepared("arriving"),
     queries.prepared("present", "oid[]"),
@@ -127,11 +128,13 @@ class _Closing:
 
     def _took_over(self, roles: list[ManagedRole]) -> bool:
         """Whether the bot may now act for these: all at once, or none."""
-        states = self._link.ask(*map(state_of, roles))
+        self._link.ready(_MEMBERSHIPS)
+        (rows,) = self._link.ask(_MEMBERSHIPS.run([role.oid for role in roles]))
+        held = {row["oid"]: row["member_of"] for row in rows}
         steps = [
             step.sql
-            for role, (state,) in zip(roles, states, strict=True)
-            for step in plan.take_over(role.name, state["member_of"], self._link.version)
+            for role in roles
+            for step in plan.take_over(role.name, held.get(role.oid, []), self._link.version)
         ]
         return quick.tried(self._link, *steps, quick.COMMIT) is not None
 
@@ -185,7 +188,7 @@ class _Closing:
         freed: tuple[tuple[str, ...], tuple[Session, ...]] = (), ()
         try:
             # One round trip, two transactions: nothing that fails later can open the door again.
-            self._link.tell(*shut, *rest)
+            self._link.tell(quick.BEGIN, quick.HASTE, *shut[1:], *rest)
         except failures.Locked:
             self._link.roll_back()
             self._link.tell(*rest)

@@ -18,13 +18,13 @@ from db_grants.spec import GrantSpec, ManagedRole
 
 BEGIN, COMMIT = sql.SQL("BEGIN"), sql.SQL("COMMIT")
 # What waits for longer than this waits for somebody with a purpose, and is not the plain case.
-_HASTE = sql.SQL("SET LOCAL lock_timeout = 100")
+HASTE = sql.SQL("SET LOCAL lock_timeout = 100")
 
 
 def tried(link: links.Link, *statements: sql.Composable) -> list[links.Rows] | None:
     """What a transaction that commits gave; None when the server refused it. Raises OutcomeUnknown."""
     try:
-        return link.tell(BEGIN, _HASTE, *statements)[2:]
+        return link.tell(BEGIN, HASTE, *statements)[2:]
     except errors.OutcomeUnknown:
         raise
     except errors.DbGrantsError:

@@ -1,0 +1,43 @@
+"""Verifiers of passwords, against libpq's own and RFC 7677's example."""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+
+import pytest
+
+from db_grants.postgres import scram
+
+SHAPE = re.compile(r"SCRAM-SHA-256\$4096:([\w+/=]{24})\$([\w+/=]{44}):([\w+/=]{44})")
+
+
+def test_a_verifier_has_the_servers_form_and_a_salt_of_its_own() -> None:
+    first, second = scram.verifier("the same"), scram.verifier("the same")
+    assert SHAPE.fullmatch(first)
+    assert first.split("$")[1] != second.split("$")[1]
+
+
+def test_it_is_what_the_standard_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of RFC 7677, section 3: its proof and its server signature fit the verifier."""
+    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    monkeypatch.setattr(secrets, "token_bytes", lambda count: salt[:count])
+    found = SHAPE.fullmatch(scram.verifier("pencil"))
+    assert found is not None
+    stored, server = (base64.b64decode(part) for part in found.groups()[1:])
+    nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    said = (
+        f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
+    ).encode()
+    signature = hmac.digest(stored, said, "sha256")
+    proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+    client = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+    assert hashlib.sha256(client).digest() == stored
+    told = base64.b64encode(hmac.digest(server, said, "sha256"))
+    assert told == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_what_saslprep_could_change_is_refused() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        scram.verifier("pässword")
