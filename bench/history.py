@@ -103,7 +103,17 @@ def write(kept: store.Store, mould: Mould, lives: Iterable[Life], *, chatter: bo
                     _take_on(tx, table, mould, some)
             written += _link(tx, mould, some)
         number += len(some) * max(len(rows) for rows in mould.rows.values())
+    _go_on_from(kept, number)
     return written
+
+
+def _go_on_from(kept: store.Store, number: int) -> None:
+    """What the record numbers by itself comes after what was numbered here. SQLite sees to that."""
+    with kept.begin(store.SYSTEM) as tx:
+        if tx.connection.dialect.name == "postgresql":
+            for table, column in (("outbox", "id"), ("message", "n")):
+                sequence = sa.func.pg_get_serial_sequence(table, column)
+                tx.connection.execute(sa.select(sa.func.setval(sequence, number)))
 
 
 def _next_number(kept: store.Store) -> int:

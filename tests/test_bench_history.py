@@ -19,8 +19,8 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Iterator[store.Store]:
-    with store.open_store(f"sqlite:///{tmp_path / 'r.sqlite3'}", clocks.ManualClock(NOW)) as made:
+def record(state_url: str) -> Iterator[store.Store]:
+    with store.open_store(state_url, clocks.ManualClock(NOW)) as made:
         yield made
 
 
@@ -42,6 +42,14 @@ def test_lives_written_in_bulk_break_no_invariant(record: store.Store) -> None:
     assert written == 1200 * len(mould.events) == record.chain_head()[0]
     check(record, reality.in_memory("bench", memory.MemoryEngine(clock=lambda: NOW)))
     assert record.outbox_depth() == 0
+
+
+def test_what_is_said_after_a_bulk_is_not_lost(record: store.Store) -> None:
+    history.write(record, history.mould(CATALOG, over=True), lives(3, NOW - timedelta(days=1)))
+    with record.begin(store.SYSTEM) as tx:
+        for number in range(40):
+            tx.say("home", None, f"home:{number}", {"user": "U0ANA"})
+    assert record.outbox_depth() == 40
 
 
 def test_a_life_has_its_own_times_people_targets_and_role(record: store.Store) -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bench import cases, measure, page
+from bench import cases, kept, limits, measure, page
 
 
 def test_the_page_is_what_the_committed_results_say() -> None:
@@ -14,16 +14,17 @@ def test_the_page_is_what_the_committed_results_say() -> None:
 
 @pytest.mark.parametrize("name", cases.CASES)
 def test_every_case_has_a_committed_result(name: str) -> None:
-    kept = json.loads((page.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    assert kept["broken"] is None
-    assert kept["about"]["cores"]
-    assert kept["lines"]
+    found = kept.read(name)
+    assert found is not None
+    assert found["broken"] is None
+    assert found["about"]["cores"]
+    assert found["lines"]
 
 
 def test_a_goal_that_was_missed_is_told_as_missed() -> None:
     missed = [
         row
-        for path in page.RESULTS.glob("*.json")
+        for path in kept.RESULTS.glob("*.json")
         for row in json.loads(path.read_text(encoding="utf-8"))["verdicts"]
         if row["met"] is False
     ]
@@ -50,3 +51,28 @@ def test_rounds_are_interleaved_and_the_first_tenth_is_left_out() -> None:
 def test_the_slope_of_what_does_not_grow_is_zero_and_of_what_doubles_is_one() -> None:
     assert measure.slope({1: 5.0, 10: 5.0, 100: 5.0}) == 0
     assert measure.slope({1: 2.0, 10: 20.0, 100: 200.0}) == pytest.approx(1)
+
+
+def test_every_goal_is_told_whether_it_was_measured_or_not() -> None:
+    for number in range(1, 21):
+        assert f"\n| G{number} | " in page.text()
+
+
+def test_slack_takes_one_message_a_second_in_a_channel_and_says_how_long_to_wait() -> None:
+    now = [100.0]
+    slack = limits.Limits(lambda: now[0])
+    assert slack.wait(limits.POST, "C1") == 0
+    now[0] += 0.25
+    assert (slack.wait(limits.POST, "C1"), slack.wait(limits.POST, "C2")) == (0.75, 0)
+    now[0] += 0.75
+    assert slack.wait(limits.POST, "C1") == 0
+
+
+def test_slack_takes_fifty_edits_a_minute_of_the_whole_workspace() -> None:
+    now = [120.0]
+    slack = limits.Limits(lambda: now[0])
+    assert [slack.wait(limits.UPDATE, f"C{n}") for n in range(50)] == [0] * 50
+    now[0] += 12
+    assert (slack.wait(limits.UPDATE), slack.wait("users.info"), slack.refused) == (48, 0, 1)
+    now[0] += 48
+    assert slack.wait(limits.UPDATE) == 0

@@ -1,6 +1,6 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import crashes, edges, ends, grants
+from bench.cases import chat, companies, crashes, edges, ends, grants
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
@@ -13,8 +13,12 @@ CASES: dict[str, Case] = {
     "bursts": ends.bursts,
     "crashes": crashes.crashes,
     "kill-switch": ends.kill_switch,
-    "chat": edges.chat,
+    "chat": chat.chat,
+    "dispatch": chat.dispatch,
+    "sockets": chat.sockets,
+    "words": chat.words,
     "start": edges.start,
     "audit": edges.audit,
     "hygiene": edges.hygiene,
+    "companies": companies.companies,
 }

@@ -1,8 +1,7 @@
-"""G12 to G18: the Slack side, start, audit, digest, and what a target's catalogue grows by."""
+"""G14 to G18: start, audit, digest, and what a target's catalogue grows by."""
 
 import functools
 import resource
-import secrets
 import sqlite3
 import statistics
 import subprocess
@@ -17,176 +16,15 @@ from typing import Any
 
 import psycopg
 
-from bench import core, measure, ways
+from bench import core, history, measure, place, ways
 from bench.measure import Line, at_least, at_most
 from bench.stage import Stage, Told
-from bot import catalog as catalogs
-from bot import clock, model, service, slack, store
+from bot import clock, store
 from bot.audit import digest
-from bot.demo.workspace import acts, server
-from bot.slack import client, identity
-from db_grants.postgres import PostgresEngine
 
-_CATALOG = """
-channels: {approvals: "#db-access", audit: "#db-audit"}
-targets:
-  bench: {url_env: BENCH_URL, environment: production, database: DATABASE}
-entitlements:
-ENTITLEMENTS
-rules:
-  owners: {approvers: ["@data-owners"]}
-"""
-_ASKED = 8  # entitlements, so that many requests at once are not the same one
 _APPENDS = 400  # rounds
-_SLOW = 2.0  # seconds that each call to the slow target takes
-
-
-class _Slow:
-    """A target that takes its time."""
-
-    def __init__(self, engine: PostgresEngine, seconds: float) -> None:
-        self._engine = engine
-        self._seconds = seconds
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._engine, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            time.sleep(self._seconds)
-            return real(*args, **kwargs)
-
-        return call
-
-
-@contextmanager
-def _bot(stage: Stage, seconds: float) -> Iterator[tuple[acts.Workspace, store.Store]]:
-    """A whole bot in the local workspace, on a target that takes so long."""
-    listed = "\n".join(
-        f"  read_{n}: {{target: bench, scope: [{{table: app.t{n}, can: read}}],"
-        " requesters: [everyone], approval: owners}"
-        for n in range(_ASKED)
-    )
-    catalog = catalogs.loads(
-        _CATALOG.replace("DATABASE", stage.at.database).replace("ENTITLEMENTS", listed)
-    )
-    scopes = [catalogs.scope_of(each) for each in catalog.entitlements.values()]
-    engine = stage.at.engine()
-    with stage.at.connect() as admin:
-        admin.execute(engine.bootstrap(scopes))
-    running = server.Server(acts.Workspace())
-    with running, core.state(stage.folder, "sqlite", stage.at) as url:
-        kept = store.open_store(url, clock.SystemClock())
-        web = client.web_client(running.workspace.bot_token, running.api_url)
-        directory = identity.Directory(web)
-        slacks: list[slack.Slack] = []
-
-        def connect(made: service.Service) -> Any:
-            slacks.append(
-                slack.create(
-                    client=web,
-                    app_token=running.workspace.app_token,
-                    access=made.access,
-                    grants=made.grants,
-                    store=kept,
-                    directory=directory,
-                    lanes=made.lanes,
-                    catalog=lambda: catalog,
-                    clock=clock.SystemClock(),
-                )
-            )
-            return slacks[0].poster
-
-        made = service.Service(
-            store=kept,
-            engines={"bench": _Slow(engine, seconds) if seconds else engine},
-            catalog=lambda: catalog,
-            directory=directory,
-            poster=connect,
-            clock=clock.SystemClock(),
-        )
-        slacks[0].start()
-        made.start()
-        try:
-            running.workspace.wait_for(lambda: running.workspace.connected)
-            yield running.workspace, kept
-        finally:
-            slacks[0].stop()
-            made.stop(5)
-            kept.close()
-            engine.dispose()
-    stage.at.clear()
-
-
-def chat(stage: Stage) -> Iterator[Told]:
-    """G12 and G13: commands in one instant with a slow target, and the click that grants."""
-    count = stage.sizes.commands
-    with _bot(stage, _SLOW) as (workspace, kept):
-        _busy_target(workspace, kept)
-        acks, failed = _commands(workspace, count)
-    yield measure.line("acks", "ours", count, acks or [0.0], rate=None, failed=failed)
-    worst = measure.percentile(acks or [9.0], 99)
-    yield at_most("G12", f"{count} commands, slow target: p99 acknowledged", worst, 1, " s")
-    yield at_most("G12", "over 3 s, or not at all", failed + sum(a > 3 for a in acks), 0)
-    with _bot(stage, 0) as (workspace, kept):
-        clicks = [_click(workspace, kept, n % _ASKED) for n in range(12)][2:]
-    yield measure.line("click-to-active", "ours", 1, clicks, rate=None)
-    yield at_most(
-        "G13", "click to active at rest, p50", statistics.median(clicks) * 1000, 100, " ms"
-    )
-
-
-def _busy_target(workspace: acts.Workspace, kept: store.Store) -> None:
-    """The target has work in hand while the commands come."""
-    workspace.slash("U0ANA", "C0GENERAL", "/jit read_0 30m the export is stuck again")
-    workspace.wait_for(lambda: _cards(workspace))
-    workspace.click("U0BO", _cards(workspace)[-1], "Approve 30 min")
-    assert kept is not None
-
-
-def _commands(workspace: acts.Workspace, count: int) -> tuple[list[float], int]:
-    acks: list[float] = []
-    failed = [0]
-    gate = threading.Barrier(count)
-
-    def ask() -> None:
-        gate.wait()
-        began = time.perf_counter()
-        try:
-            workspace.slash("U0ANA", "C0GENERAL", "/jit help")
-            acks.append(time.perf_counter() - began)
-        except Exception:
-            failed[0] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return acks, failed[0]
-
-
-def _click(workspace: acts.Workspace, kept: store.Store, number: int) -> float:
-    """From the approver's click to a grant that is active on the record."""
-    before = len(_cards(workspace))
-    workspace.slash("U0ANA", "C0GENERAL", f"/jit read_{number} 30m {secrets.token_hex(4)} stuck")
-    card = workspace.wait_for(lambda: _cards(workspace)[before:])[0]
-    newest = kept.requests(limit=1)[0].id
-    began = time.perf_counter()
-    clicked = threading.Thread(target=workspace.click, args=("U0BO", card, "Approve 30 min"))
-    clicked.start()
-    core.wait(lambda: _status(kept, newest) is model.GrantStatus.ACTIVE, 20, 0.002)
-    took = time.perf_counter() - began
-    clicked.join()
-    return took
-
-
-def _status(kept: store.Store, grant_id: str) -> model.GrantStatus | None:
-    found = kept.find_grant(grant_id)
-    return found.status if found else None
-
-
-def _cards(workspace: acts.Workspace) -> list[Any]:
-    return [m for m in workspace.messages("C0ACCESS") if m.thread_ts in (None, m.ts)]
+_CLIENTS = 4  # that grant and end at the same time
+_DAYS = timedelta(days=8)  # that a long chain's events are spread over
 
 
 def start(stage: Stage) -> Iterator[Told]:
@@ -231,7 +69,7 @@ def audit(stage: Stage) -> Iterator[Told]:
             _opened(stage, kind) as (long, url),
             _bare(stage, url) as insert,
         ):
-            _fill(long, count)
+            _fill(stage, long, count)
             turns: dict[str, measure.Turn] = {
                 "raw": functools.partial(_timed, insert),
                 "short": functools.partial(_timed, functools.partial(_append, short)),
@@ -240,7 +78,10 @@ def audit(stage: Stage) -> Iterator[Told]:
             found = measure.interleave(_APPENDS, turns)["append"]
             verify = functools.partial(_verified, long)
             took = statistics.median(measure.timed(verify) for _ in range(3))
-            day = measure.timed(functools.partial(_digest, long))
+            told = {
+                name: measure.timed(functools.partial(_digest, long, since))
+                for name, since in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)))
+            }
             total, _ = long.chain_head()
         p50 = {name: statistics.median(seconds) for name, seconds in found.items()}
         for size, name in ((1, "short"), (count, "long")):
@@ -248,15 +89,17 @@ def audit(stage: Stage) -> Iterator[Told]:
             yield line(base=p50["raw"])
         yield measure.line(f"append/{kind}", "raw", 1, found["raw"])
         yield Line(case=f"verify/{kind}", impl="ours", n=total, rate=round(total / took, 1))
-        yield Line(case=f"digest/{kind}", impl="ours", n=total, p50_ms=round(day * 1000, 1))
+        for name, seconds in told.items():
+            case = f"digest-of-{name}/{kind}"
+            yield Line(case=case, impl="ours", n=total, p50_ms=round(seconds * 1000, 1))
         grown, over = p50["long"] / p50["short"], p50["long"] / p50["raw"]
         yield at_most("G15", f"append at {count:,} events over empty, {kind}", grown, 1.3)
         most = 2 if kind == "sqlite" else 5
         yield at_most("G15", f"append over a bare insert, {kind}", over, most)
         yield at_least("G16", f"events verified per second, {kind}", total / took, 150_000)
-        yield at_most(
-            "G17", f"digest of a quiet day among {total:,} events, {kind}", day, 0.5, " s"
-        )
+        among = f"among {total:,} events of {_DAYS.days} days, {kind}"
+        yield at_most("G17", f"digest of a day {among}", told["day"], 0.5, " s")
+        yield at_most("G17", f"digest of an hour {among}", told["hour"] * 1000, 30, " ms")
 
 
 @contextmanager
@@ -278,21 +121,29 @@ def _timed(append: Callable[[], object]) -> dict[str, float]:
     return {"append": measure.timed(append)}
 
 
-def _fill(kept: store.Store, count: int) -> None:
-    for _ in range(count // 1000):
-        with kept.begin(store.SYSTEM) as tx:
-            for _ in range(1000):
-                tx.record("bench.event", None, _EVENT)
+def _fill(stage: Stage, kept: store.Store, count: int) -> None:
+    """Lives that were lived, evenly over the last days."""
+    mould = history.mould(core.catalog_text(stage.at.database), over=True)
+    lives = count // len(mould.events)
+    first, step = datetime.now(UTC) - _DAYS - mould.lasted, _DAYS / lives
+    history.write(
+        kept,
+        mould,
+        (
+            history.Life(id=place.fresh_id(), asked_at=first + step * n, oid=5_000_000 + n)
+            for n in range(lives)
+        ),
+        chatter=False,
+    )
 
 
 def _verified(kept: store.Store) -> None:
     assert kept.verify_chain().ok
 
 
-def _digest(kept: store.Store) -> None:
+def _digest(kept: store.Store, since: timedelta) -> None:
     now = datetime.now(UTC)
-    yesterday = now - timedelta(days=1)
-    digest.of_period(kept, since=yesterday, until=now, zone="UTC", now=now)
+    assert digest.of_period(kept, since=now - since, until=now, zone="UTC", now=now)
 
 
 @contextmanager
@@ -314,14 +165,29 @@ def hygiene(stage: Stage) -> Iterator[Told]:
     count, tables = stage.sizes.cycles, "'pg_authid', 'pg_auth_members', 'pg_shdepend'"
     size = f"SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname IN ({tables})"
     before = int(stage.at.ask(size)[0][0])
+    took: list[float] = []  # in the order in which they were over
+
+    def cycle(way: ways.Way) -> None:
+        for _ in range(count // _CLIENTS):
+            seconds = measure.timed(lambda: way.end(way.grant(10)))
+            took.append(seconds)
+
     with ways.opened(ways.Ours(stage.at)) as found:
-        way = found["ours"]
-        took = [measure.timed(lambda: way.end(way.grant(10))) for _ in range(count)]
+        threads = [threading.Thread(target=cycle, args=(found["ours"],)) for _ in range(_CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     grown = int(stage.at.ask(size)[0][0]) - before
     part = max(20, count // 20)
     ratio = statistics.median(took[-part:]) / statistics.median(took[part : 2 * part])
-    yield measure.line("cycles", "ours", count, took, facts={"catalogue_bytes": grown})
+    failed, facts = (
+        count // _CLIENTS * _CLIENTS - len(took),
+        {"catalogue_bytes": grown, "clients": _CLIENTS},
+    )
+    yield measure.line("cycles", "ours", count, took, rate=None, failed=failed, facts=facts)
     yield at_most("G18", f"bytes by {count:,} cycles", grown, 1_000_000)
+    yield at_most("G18", f"failed of {count:,} cycles", failed, 0)
     yield at_most("G18", "last cycles over the first", ratio, 1.3)
 
 
