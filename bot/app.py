@@ -18,6 +18,7 @@ from bot import (
     places,
     service,
     settings,
+    skew,
     slack,
     store,
     webhook,
@@ -200,6 +201,7 @@ def build(chosen: settings.Settings, *, clock: clocks.Clock | None = None) -> Ap
     telling = clock or clocks.SystemClock()
     kept = store.open_store(chosen.database_url.reveal(), telling, chosen.audit_key)
     try:
+        skew.take_over(kept, telling)
         return _wired(chosen, kept, telling)
     except BaseException:
         kept.close()

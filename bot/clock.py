@@ -35,6 +35,9 @@ class Clock(Protocol):
     def believe(self, leap: timedelta) -> None:
         """That much time has passed unseen: the machine slept, or was no machine for a while."""
 
+    def doubt(self, leap: timedelta) -> None:
+        """At a start: so far ahead is the machine's clock, as whoever served before found."""
+
 
 def _wall() -> datetime:
     return datetime.now(UTC)
@@ -103,6 +106,12 @@ class SystemClock:
         with self._lock:
             self._anchor += leap
 
+    def doubt(self, leap: timedelta) -> None:
+        """Begin anew that much before the machine's clock."""
+        with self._lock:
+            self._anchor, self._anchored = self._wall() - leap, self._passed()
+            self._latest = self._anchor
+
     def _told(self) -> datetime:
         # In this order: a pause in between must not make what has passed look longer, nor a leap.
         wall, passed = self._wall(), self._passed()
@@ -165,3 +174,9 @@ class ManualClock:
         with self._lock:
             self._now += leap
             self._leap = max(_NONE, self._leap - leap)
+
+    def doubt(self, leap: timedelta) -> None:
+        """Move back, before anybody has asked."""
+        with self._lock:
+            self._now -= leap
+            self._leap = leap

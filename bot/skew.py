@@ -161,6 +161,18 @@ def present(store: store.Store, machine: datetime) -> datetime:
     return machine
 
 
+def take_over(store: store.Store, clock: clocks.Clock) -> None:
+    """At a start: go on doubting the machine if whoever served before, on this machine, died in doubt.
+
+    Otherwise a restart would do what the leap was kept from doing.
+    """
+    machine = clock.now()
+    before = present(store, machine)
+    if before < machine:
+        clock.doubt(machine - before)
+        store.restore_clock()
+
+
 def sentence(measured: Measured) -> str:
     """What is wrong, for people."""
     seconds = _seconds(measured)

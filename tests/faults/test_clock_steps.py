@@ -230,6 +230,45 @@ def test_silence_confirms_nothing_and_is_told(world: World, times: Times) -> Non
     assert not alarmed(world)
 
 
+@pytest.mark.fault(
+    "F-48e",
+    "the bot is restarted while its machine's clock is wrong",
+    how="a new clock and a new service over the same record",
+    expects="it goes on doubting: nothing ends early; put right, or confirmed, it goes on",
+)
+@pytest.mark.parametrize("slept", [False, True])
+def test_a_restart_in_doubt_goes_on_doubting(world: World, times: Times, *, slept: bool) -> None:
+    bot = world.new_bot()
+    held = world.live(bot)
+    world.shop.down = world.wiki.down = slept
+    if slept:
+        times.sleep(LEAP)
+    else:
+        times.machine.set_by = LEAP
+    look(bot, times)
+    bot.scheduler._beat()
+    times.wait(seconds=20)
+
+    on_machine(world, times.machine, patience=0.3)
+    skew.take_over(world.store, world.clock)
+    bot = world.new_bot()
+    look(bot, times)
+    assert status(world, held) is model.GrantStatus.ACTIVE
+    assert abs(world.clock.leap() - LEAP) < skew.LIMIT
+
+    world.shop.down = world.wiki.down = False
+    times.machine.set_by = timedelta(0)
+    look(bot, times)
+    assert not world.clock.leap()
+    assert abs(world.clock.now() - times.true.now()) < skew.LIMIT
+    ended = model.GrantStatus.ENDED if slept else model.GrantStatus.ACTIVE
+    assert status(world, held) is ended
+
+    on_machine(world, times.machine, patience=0.3)
+    skew.take_over(world.store, world.clock)
+    assert abs(world.clock.now() - times.true.now()) < skew.LIMIT
+
+
 def test_jit_status_does_not_take_a_bot_in_doubt_for_a_dead_one(world: World, times: Times) -> None:
     """Whoever restarted it for that would make it believe the machine."""
     bot = world.new_bot()
