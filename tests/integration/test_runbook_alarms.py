@@ -46,11 +46,11 @@ def alarm(scene: Scene, kind: str) -> ringing.Open:
 
 def test_access_is_overdue_because_the_bot_is_dead(scene: Scene) -> None:
     grant = scene.granted()
-    scene.demo.bench.clock(grant.id, 4)
-    until = f"SELECT 1 FROM pg_roles WHERE rolname = '{grant.role_name}' AND rolvaliduntil < now() + '5 s'"
+    scene.demo.bench.clock(grant.id, 12)
+    until = f"SELECT 1 FROM pg_roles WHERE rolname = '{grant.role_name}' AND rolvaliduntil < now() + '13 s'"
     scene.people.wait_for(lambda: scene.sql(until), PATIENCE)  # its own deadline is shortened too
     scene.bot.kill()
-    scene.people.wait_for(lambda: "is overdue on shop" in scene.shell("jit status").said, PATIENCE)
+    scene.people.wait_for(lambda: "is overdue on shop" in scene.shell("jit status").said, 60)
     (command,) = runbook.commands("Access is overdue", "sh")
     answer = scene.shell(command)
     assert answer.code == 0
