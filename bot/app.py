@@ -208,6 +208,19 @@ def build(chosen: settings.Settings, *, clock: clocks.Clock | None = None) -> Ap
         raise
 
 
+def examine(chosen: settings.Settings) -> None:
+    """Raise OperatorError unless the catalog is good and everything it names is set."""
+    catalog = catalogs.load(chosen.catalog)
+    wrong = [*_missing(chosen, catalog)]
+    try:
+        if catalog.alarms.webhook_env:
+            chosen.webhook_url(catalog.alarms.webhook_env)
+    except errors.SettingsError as missing:
+        wrong.append(str(missing))
+    if wrong:
+        raise errors.SettingsError("\n".join(dict.fromkeys(wrong)))
+
+
 def _wired(chosen: settings.Settings, kept: store.Store, clock: clocks.Clock) -> App:
     catalog = _catalog(chosen, kept)
     connect = functools.partial(_engine, chosen, clock, catalog.unusable)

@@ -2,39 +2,91 @@
 
 import os
 import signal
+import sys
 import threading
 
+import structlog
 import typer
 
-from bot import logs
+from bot import errors, logs
 from bot.cli import desk
 from db_grants import lookup
+
+_log = structlog.get_logger(__name__)
 
 STOP_WITHIN = 8.0  # seconds to finish what is in hand
 DEAD_AFTER = 9.5  # seconds after which we end whatever still hangs
 
 
 def serve(ctx: typer.Context) -> None:
-    """Run the bot. SIGTERM or Ctrl-C stops it in order; what is unfinished stands in the record."""
+    """Run the bot. SIGTERM or Ctrl-C stops it in order; what is unfinished stands in the record.
+
+    SIGHUP starts it anew in its own place, once catalog and settings are found in order.
+    """
     from bot import app as apps
 
-    chosen = desk.desk(ctx).settings(slack=True)
+    opened = desk.desk(ctx)
+    chosen = opened.settings(slack=True)
     logs.never_block()
     lookup.limit_process()
     logs.configure(chosen.log_level, as_json=chosen.log_json)
-    told = threading.Event()
-
-    def stop(*_: object) -> None:
-        if not told.is_set():
-            _end_anyway(DEAD_AFTER)  # from now on: we may still be looking for Slack
-        told.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    orders = _Orders()
+    orders.listen()
     bot = apps.build(chosen)
     bot.start()
-    told.wait()
+    while orders.again():
+        if _in_order(opened):
+            bot.stop(STOP_WITHIN)
+            orders.start_anew()
+            return
     bot.stop(STOP_WITHIN)
+
+
+class _Orders:
+    """What signals have told us to do."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._stop = False
+
+    def listen(self) -> None:
+        """Take orders from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        if not sys.stdin or not sys.stdin.isatty():  # a terminal that is closed means: stop
+            signal.signal(signal.SIGHUP, lambda *_: self._told.set())
+
+    def _on_stop(self, *_: object) -> None:
+        if not self._stop:
+            _end_anyway(DEAD_AFTER)  # from now on: we may still be looking for Slack
+        self._stop = True
+        self._told.set()
+
+    def again(self) -> bool:
+        """Wait for an order: whether it is to start anew, and not to stop."""
+        self._told.wait()
+        self._told.clear()
+        return not self._stop
+
+    def start_anew(self) -> None:
+        """Become the same program again: one process for whoever watches it. Unless told to stop."""
+        if self._stop:
+            return
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new one listens
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves, without a shell
+
+
+def _in_order(opened: desk.Desk) -> bool:
+    """Whether a start would serve everything. If not, we go on by what was read before."""
+    from bot import app as apps
+
+    try:
+        apps.examine(opened.settings(slack=True))
+    except errors.OperatorError as wrong:
+        _log.error("reload_refused", why=str(wrong))
+        return False
+    _log.info("reloading")
+    return True
 
 
 def _end_anyway(seconds: float) -> None:

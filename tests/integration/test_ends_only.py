@@ -5,6 +5,7 @@ What is live ends on time whatever has become of the set-up; nothing is granted 
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -279,3 +280,39 @@ def test_with_nothing_live_a_broken_set_up_is_refused_in_one_sentence(home: Home
     home.catalog(half(CATALOG))
     with pytest.raises(errors.OperatorError, match=r"catalog.yml:\d+: this is not YAML"):
         home.start()
+
+
+@pytest.mark.fault(
+    "F-54e",
+    "a broken catalog is taken up by a reload",
+    how="SIGHUP to a real process",
+    expects="refused in the log; the bot goes on by what it had read",
+)
+def test_a_reload_takes_up_a_good_catalog_and_refuses_a_broken_one(home: Home) -> None:
+    process = home.start()
+    pid = process.pid
+    assert pid is not None
+    home.catalog(half(CATALOG))
+    os.kill(pid, signal.SIGHUP)
+    wait_for(lambda: "reload_refused" in home.log(), PATIENCE)
+    home.ask()
+    home.reaches(model.GrantStatus.ACTIVE)
+    home.catalog(CATALOG.replace("auto_approve_up_to: 30m", "auto_approve_up_to: 2h"))
+    os.kill(pid, signal.SIGHUP)
+    wait_for(lambda: home.log().count(" ready ") == 2, PATIENCE)
+    home.workspace.wait_for(lambda: home.workspace.connected == 1, timeout=PATIENCE)
+    assert process.pid == pid
+    home.workspace.slash("U0ANA", "C0GENERAL", ASK_PEOPLE)
+    wait_for(lambda: len(home.store.grants(status={model.GrantStatus.ACTIVE})) == 2, PATIENCE)
+
+
+def test_a_reload_ends_the_mode_for_ends_alone(home: Home) -> None:
+    home.live()
+    home.catalog(half(CATALOG))
+    home.again()
+    home.alarm(Alarm.ENDS_ONLY)
+    home.catalog(CATALOG)
+    assert home.process is not None
+    assert home.process.pid is not None
+    os.kill(home.process.pid, signal.SIGHUP)
+    wait_for(lambda: home.alarms() == [], PATIENCE)
