@@ -140,7 +140,7 @@ def test_what_several_have_prepared_is_rolled_back(shop: Shop, engine: PostgresE
 
 
 @pytest.mark.fault(
-    "F-22c",
+    "F-22f",
     "one holder's backend stands still while many ends are due",
     how="SIGSTOP of a backend",
     expects="told as alive within seconds; the others are ended",
