@@ -5,22 +5,27 @@
 --
 -- What the bot may administer is read from its own memberships, which the bootstrap makes directly:
 -- pg_has_role would work all of them out again for each of a thousand roles. Everything is asked for
--- by name's range or by OID, so that live grants, however many, need not be read.
-WITH bot AS MATERIALIZED (
-    SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user
-), lasting AS MATERIALIZED (
+-- by a range of names or by OID, so that live grants, however many, need not be read; and names are
+-- only taken apart of what was found to have something.
+WITH RECURSIVE bot AS MATERIALIZED (
+    SELECT oid, rolsuper, current_setting('server_version_num')::int < 160000 AS before_16
+      FROM pg_roles WHERE rolname = current_user
+), candidate AS MATERIALIZED (
     SELECT r.oid, r.rolname::text AS role, r.rolcanlogin
       FROM pg_roles r
      WHERE (r.rolname = {bookkeeping}
-            OR r.rolname >= 'jit_s_' AND r.rolname < 'jit_s`' AND r.rolname::text ~ {pattern}
-            OR r.rolname >= 'jit_a_' AND r.rolname < 'jit_a`' AND r.rolname::text ~ {pattern}
-            OR r.rolname >= 'jit_u_' AND r.rolname < 'jit_u`' AND r.rolname::text ~ {pattern})
-       AND (current_setting('server_version_num')::int < 160000
-            OR (SELECT rolsuper FROM bot)
+            OR r.rolname >= 'jit_s_' AND r.rolname < 'jit_s`'
+            OR r.rolname >= 'jit_a_' AND r.rolname < 'jit_a`'
+            OR r.rolname >= 'jit_u_' AND r.rolname < 'jit_u`')
+       AND ((SELECT before_16 OR rolsuper FROM bot)
             OR EXISTS (SELECT FROM pg_auth_members m
                         WHERE m.roleid = r.oid AND m.member = (SELECT oid FROM bot) AND m.admin_option))
 ), ids AS MATERIALIZED (
-    SELECT array_agg(oid) AS of_all FROM lasting
+    SELECT array_agg(oid) AS of_all FROM candidate
+), giver AS ( -- every grantor there is: a few, however many memberships
+    SELECT min(grantor) AS oid FROM pg_auth_members
+    UNION ALL
+    SELECT (SELECT min(grantor) FROM pg_auth_members WHERE grantor > giver.oid) FROM giver WHERE oid IS NOT NULL
 ), found (oid, kind, database, what, at) AS (
     SELECT s.refobjid, 'owned', coalesce(d.datname, current_database())::text, count(*)::text, NULL::timestamptz
       FROM pg_shdepend s
@@ -40,21 +45,23 @@ WITH bot AS MATERIALIZED (
      WHERE s.setdatabase = ANY (ARRAY(SELECT oid FROM pg_database UNION ALL SELECT 0))
        AND s.setrole = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
-    SELECT oid, 'login', NULL, NULL, NULL FROM lasting WHERE rolcanlogin
+    SELECT oid, 'login', NULL, NULL, NULL FROM candidate WHERE rolcanlogin
     UNION ALL -- what the bot lent itself, and had no time to give back
     SELECT m.roleid, 'borrowed', NULL, NULL, NULL
       FROM pg_auth_members m
-     WHERE m.roleid = ANY ((SELECT of_all FROM ids)::oid[])
-       AND m.member = (SELECT oid FROM bot)
-       AND (current_setting('server_version_num')::int < 160000 OR m.grantor = m.member)
+     WHERE m.member = (SELECT oid FROM bot)
+       AND ((SELECT before_16 FROM bot) OR m.grantor = m.member)
+       AND m.roleid = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
     SELECT m.grantor, 'onward', pg_get_userbyid(m.member)::text, pg_get_userbyid(m.roleid)::text, NULL
       FROM pg_auth_members m
-     WHERE m.grantor = ANY ((SELECT of_all FROM ids)::oid[])
+     WHERE m.grantor = ANY (ARRAY(SELECT oid FROM giver JOIN candidate USING (oid)))
 )
-SELECT lasting.role, kind, database, what, at,
+SELECT role, kind, database, what, at,
        EXISTS (SELECT FROM pg_roles r, bot
                 WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid NOT IN ({oid}, bot.oid, found.oid)
                   AND pg_has_role(r.oid, found.oid, 'MEMBER')) AS shared
-  FROM found JOIN lasting USING (oid)
+  FROM found
+  JOIN candidate USING (oid)
+ WHERE role = {bookkeeping} OR role ~ {pattern}
  ORDER BY kind, role, database, what
