@@ -85,7 +85,11 @@ def _stranded(
         ):  # spares reading grants at every look
             continue
         stuck = [
-            g for g in kept.live_on(target) if g.id in single or not places.reached(engines, g)
+            grant
+            for grant in kept.live_on(target)
+            if grant.id in single
+            or not places.reached(engines, grant)
+            or (target in whys and places.key(grant.id) not in engines)  # unless it is elsewhere
         ]
         if not stuck and target not in whys:
             continue

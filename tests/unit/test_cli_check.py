@@ -140,3 +140,18 @@ def test_offline_looks_at_files_alone(jit, folder, monkeypatch):  # noqa: F811
 
 def test_check_is_a_command():
     assert "check" in cli._COMMANDS
+
+
+def test_a_webhook_that_the_catalog_names_and_nobody_set_is_told(jit, around, folder):  # noqa: F811
+    file = folder / "catalog.yml"
+    file.write_text(f"{file.read_text()}\nalarms: {{webhook_env: JIT_ALARM_WEBHOOK}}\n")
+    code, out, _ = jit("check")
+    assert code == 1
+    assert "JIT_ALARM_WEBHOOK is not set" in out
+
+
+def test_a_broken_catalog_is_told_with_what_it_means_for_a_start(jit, around, folder):  # noqa: F811
+    (folder / "catalog.yml").write_text("channels: [")
+    code, out, _ = jit("check")
+    assert code == 1
+    assert "it ends what is live, or does not start" in out
