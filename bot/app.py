@@ -70,7 +70,8 @@ class App:
         )
 
     def start(self) -> None:
-        """Take up what the record says, then listen. Raises SettingsError when Slack refuses us.
+        """Take up what the record says, then listen. Raises SettingsError when Slack refuses us, unless
+        something is live: that ends on time, with nobody to tell.
 
         Neither Slack nor a target has to answer: what must end is ended all the same, and first.
         """
@@ -78,9 +79,11 @@ class App:
         self.service.start()
         try:
             self.slack.start()
-        except errors.SettingsError:
-            self.stop()
-            raise
+        except errors.SettingsError as refused:
+            if not _anything_live(self._store):
+                self.stop()
+                raise
+            _log.error("slack_refused", why=str(refused))
         self.service.lanes.interactive.submit(self._report)
         _log.info(
             "ready",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bot import errors, model, ringing
+from bot.demo import bot_process
 from bot.demo.workspace import server, things
 from bot.notices import Alarm
 from tests.fixtures_core import wait_for
@@ -316,3 +317,25 @@ def test_a_reload_ends_the_mode_for_ends_alone(home: Home) -> None:
     assert home.process.pid is not None
     os.kill(home.process.pid, signal.SIGHUP)
     wait_for(lambda: home.alarms() == [], PATIENCE)
+
+
+@pytest.mark.fault(
+    "F-54f",
+    "Slack refuses the bot's token when it starts",
+    how="a real process with another token",
+    expects="what is live ends on time; with nothing live it does not start",
+)
+def test_a_token_that_slack_refuses_does_not_keep_access_alive(home: Home) -> None:
+    grant = home.live()
+    assert home.process is not None
+    home.process.stop()
+    wrong = home.environ | {"SLACK_BOT_TOKEN": "xoxb-no-longer-good"}
+    home.process = bot_process.BotProcess(wrong, home.folder / "bot.log", home.folder)
+    home.process.start()
+    assert "slack_refused" in home.log()
+    home.end_now()
+    assert home.reaches(model.GrantStatus.ENDED).id == grant.id
+    assert home.roles() == []
+    home.process.stop()
+    with pytest.raises(errors.OperatorError, match="Slack does not accept SLACK_BOT_TOKEN"):
+        home.process.start()
