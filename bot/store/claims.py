@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import model
-from bot.store import mapping, tables
+from bot.store import mapping, tables, upsert
 from bot.store.instant import Instant, free
 
 _GRANT, _REPLICA = tables.access_grant, tables.replica
@@ -81,9 +80,8 @@ def take_turn(connection: sa.Connection, key: str, now: datetime, every: timedel
     One statement, so of several that ask at once only one gets the turn. Times are kept as text that
     sorts as time does.
     """
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     table, told = tables.setting, mapping.plain(now)
-    statement = insert(table).values(key=key, value=told)
+    statement = upsert.insert(connection, table).values(key=key, value=told)
     noted = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["key"],
@@ -96,9 +94,8 @@ def take_turn(connection: sa.Connection, key: str, now: datetime, every: timedel
 
 def beat(connection: sa.Connection, name: str) -> None:
     """This replica lives."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     now = Instant()
-    statement = insert(_REPLICA).values(name=name, started_at=now, beat_at=now)
+    statement = upsert.insert(connection, _REPLICA).values(name=name, started_at=now, beat_at=now)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name"], set_={"beat_at": statement.excluded.beat_at}

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command, config, migration, script
 from sqlalchemy import exc
 
 from bot import errors
 from bot.store import faults
 from bot.store.database import Database
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 # What a person can do something about, by SQLite's name for it, by SQLSTATE, or by the server's own
 # words: libpq gives no code when no connection was made.
@@ -33,11 +32,12 @@ def migrate(database: Database) -> None:
     """Run what is missing, in one transaction; only look when nothing is. Raises StoreError."""
     try:
         with database.read() as connection:  # somebody who only reads must not wait for writers
-            if _missing(connection, database.place) is None:
+            if _present(connection) == {last()}:
                 return
         with database.write() as connection:
             database.lock_chain(connection)  # two processes may start at once
-            _upgrade(connection, database.place)
+            if _present(connection) != {last()}:
+                _upgrade(connection, database.place)
     except errors.Busy as error:
         raise errors.StoreError(
             f"The state database {database.place} is busy; try again."
@@ -52,28 +52,31 @@ def migrate(database: Database) -> None:
         raise
 
 
+def last() -> str:
+    """The last revision there is, by the names of the scripts; a test holds it to Alembic's own."""
+    return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+
+
+def _present(connection: sa.Connection) -> set[str]:
+    """The revisions that the database says it is at; none for one that is new."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return set()
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return {str(version) for version in found.scalars()}
+
+
 def _upgrade(connection: sa.Connection, place: str) -> None:
-    if (settings := _missing(connection, place)) is not None:
-        command.upgrade(settings, "head")
+    from bot.store import (
+        upgrade,
+    )  # Alembic takes longer than the rest of a start, and is rarely needed
 
-
-def _missing(connection: sa.Connection, place: str) -> config.Config | None:
-    """What Alembic needs to bring it up to date; None when it is. Raises StoreError if newer."""
-    settings = config.Config()
-    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    settings.attributes["connection"] = connection
-    scripts = script.ScriptDirectory.from_config(settings)
-    present = migration.MigrationContext.configure(connection).get_current_heads()
-    if set(present) == set(scripts.get_heads()):
-        return None
-    known = {revision.revision for revision in scripts.walk_revisions()}
-    newer = sorted(set(present) - known)
+    newer = upgrade.unknown(_present(connection))
     if newer:
         raise errors.StoreError(
             f"The state database {place} was written by a newer version of jit "
             f"(revision {newer[0]}). Upgrade jit, or point JIT_DATABASE_URL at another database."
         )
-    return settings
+    upgrade.run(connection)
 
 
 def _unusable(place: str, error: exc.DBAPIError) -> errors.StoreError:

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import clock as clocks
 from bot import model
-from bot.store import chain, claims, outbox, proof, rewind, tables, walk
+from bot.store import chain, claims, outbox, proof, rewind, tables, upsert, walk
 from bot.store.actor import SYSTEM, Actor
 from bot.store.database import Database
 from bot.store.migrate import migrate
@@ -191,13 +190,13 @@ class Store(Reads):
 
     def put(self, key: str, value: str) -> None:
         """Keep a small thing by key, in place of what was kept there."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(tables.setting).values(key=key, value=value)
-        statement = statement.on_conflict_do_update(
-            index_elements=["key"], set_={"value": statement.excluded.value}
-        )
         with self._database.write() as connection:
-            connection.execute(statement)
+            statement = upsert.insert(connection, tables.setting).values(key=key, value=value)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["key"], set_={"value": statement.excluded.value}
+                )
+            )
 
     def forget(self, key: str, value: str | None = None) -> None:
         """Keep nothing by key any more; with `value`, only if that is what is kept."""

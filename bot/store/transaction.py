@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import errors, model
-from bot.store import chain, mapping, tables, tip
+from bot.store import chain, mapping, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -196,8 +195,7 @@ class Transaction(Reads):
 
     def put(self, key: str, value: str) -> None:
         """Keep a small thing by key, in place of what was kept there."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(tables.setting).values(key=key, value=value)
+        statement = upsert.insert(self.connection, tables.setting).values(key=key, value=value)
         self.connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["key"], set_={"value": statement.excluded.value}
@@ -285,8 +283,7 @@ class Transaction(Reads):
 
     def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert a row unless a unique key is taken; the transaction stays usable either way."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(table).values(**values).on_conflict_do_nothing()
+        statement = upsert.insert(self.connection, table).values(**values).on_conflict_do_nothing()
         inserted = self.connection.execute(statement.returning(*table.primary_key))
         return inserted.first() is not None
 

@@ -14,7 +14,7 @@ from alembic import autogenerate, migration
 from bot import clock as clocks
 from bot import errors
 from bot import store as stores
-from bot.store import database, tables
+from bot.store import database, migrate, tables, upgrade
 from tests.fixtures_store import ANA, NOON, submit
 
 PASSWORD = "s3cret-p4ssword"
@@ -33,10 +33,14 @@ def refusal(url: str) -> str:
     return told
 
 
+def test_the_last_migration_is_the_one_that_a_start_looks_for() -> None:
+    assert upgrade.heads() == {migrate.last()}
+
+
 def test_the_migrations_make_what_the_tables_say(state: stores.Store) -> None:
     with state._database.read() as connection:
         context = migration.MigrationContext.configure(connection, opts={"compare_type": False})
-        found = autogenerate.compare_metadata(context, tables.metadata)
+        found = autogenerate.compare_metadata(context, tables.whole())
     assert found == []
 
 
