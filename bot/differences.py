@@ -115,8 +115,8 @@ def _role(
     elif role.name != grant.role_name:
         what = f"it is the role of a grant under another name; it was made as {grant.role_name}"
         yield _drift(target, grant, role, (what, remedies.rename(role.name, grant.role_name)))
-    elif _usable(role) and _is_over(grant, now):
-        yield _overdue(target, grant, role)
+    elif _usable(role) and (_is_over(grant, now) or is_over(role, found, now)):
+        yield _overdue(target, grant, role, now)
     elif grant.status is model.GrantStatus.ACTIVE:
         for change in _changes(grant, role, recorded.carries[grant.id]):
             yield _drift(target, grant, role, change)
@@ -142,9 +142,28 @@ def _is_over(grant: model.Grant, now: datetime) -> bool:
     return ended or ending.due_since(grant) + ending.CLOSED_WITHIN < now
 
 
+def is_over(role: spec.FoundRole, found: spec.Survey, now: datetime) -> bool:
+    """Whether it is past the deadline it carries itself, by its server's clock and by ours.
+
+    No deadline is ever put off, so whatever the record says by now, access should be over.
+    """
+    over = sweep.deadline(role)
+    return over is not None and over + ending.CLOSED_WITHIN < min(found.at, now)
+
+
 def is_ours_to_end(role: spec.FoundRole) -> bool:
-    """Whether an orphan may be ended by us at all: named as we name, and given into our hands."""
+    """Whether it may be ended by us at all: named as we name, and given into our hands."""
     return role.administered and naming.is_legal(role.name)
+
+
+def is_to_end(
+    finding: Finding, role: spec.FoundRole, recorded: Recorded, found: spec.Survey, now: datetime
+) -> bool:
+    """Whether a role that a finding is about should have no access any more."""
+    if finding.kind is Kind.ORPHAN:
+        return finding.grant_id in recorded.grants or role in sweep.overdue(found)
+    changed = finding.kind is Kind.DRIFTED and is_over(role, found, now)
+    return changed or finding.kind is Kind.OVERDUE
 
 
 def _orphan(
@@ -188,17 +207,21 @@ def _what_orphan(
     return what, say, remedies.drop(role.name)
 
 
-def _overdue(target: str, grant: model.Grant, role: spec.FoundRole) -> Finding:
+def _overdue(target: str, grant: model.Grant, role: spec.FoundRole, now: datetime) -> Finding:
     how = "it can log in" if role.can_login else "a session of it is open"
-    recorded = grant.access_ended_at is not None
-    what = f"{how} although its access {'is recorded as ended' if recorded else 'should be over'}"
+    why = "its access should be over"
+    if grant.access_ended_at is not None:
+        why = "its access is recorded as ended"
+    elif not _is_over(grant, now):
+        why = "its own deadline has passed; the record was changed by hand, to a later one"
+    what = f"{how} although {why}"
     return Finding(
         kind=Kind.OVERDUE,
         target=target,
         role=role.name,
         grant_id=grant.id,
         what=what,
-        proposal=f"It is being ended without end. By hand, as a superuser of {target}:",
+        proposal=f"The bot keeps trying to end it. By hand, as a superuser of {target}:",
         command=remedies.shut(role.name),
     )
 

@@ -1,8 +1,9 @@
 """The record against reality, both ways, for every target.
 
 What differs, and what to do about it, is worked out in `differences`. What is not ours is only told
-of. Of what is ours, one thing is done here: a role whose time is over and that no live grant answers
-for is ended; everything else is for `ending`, or for people, who get a proposal.
+of. Of what is ours, one thing is done here: a role whose time is over, by the record or by the
+deadline it carries itself, is ended; everything else is for `ending`, or for people, who get a
+proposal. So no edit of the record, however it was made, gives anybody access for longer.
 """
 
 import json
@@ -19,7 +20,7 @@ from bot.audit import findings
 from bot.audit.findings import Finding, Kind
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
-from db_grants import spec, sweep
+from db_grants import spec
 
 _log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class Reconciler:
         else:
             recorded = _recorded(self._store, engine, target, survey.managed)
             found = differences.compare(target, recorded, survey, before, now)
-            found = tuple(_ended(engine, recorded, survey, finding) for finding in found)
+            found = tuple(_ended(engine, recorded, survey, one, now) for one in found)
             after = differences.Seen(
                 looked=now.isoformat(),
                 identifier=survey.identifier,
@@ -155,19 +156,28 @@ def _carried(kept: store.Store, engine: engines_.Engine, grant_id: str) -> str:
 
 
 def _ended(
-    engine: engines_.Engine, recorded: differences.Recorded, survey: spec.Survey, finding: Finding
+    engine: engines_.Engine,
+    recorded: differences.Recorded,
+    survey: spec.Survey,
+    finding: Finding,
+    now: datetime,
 ) -> Finding:
-    """End an orphan whose time is over, by the record or by its own deadline; tell what came of it."""
+    """End what should be over, by the record or by its own deadline; tell what came of it.
+
+    Of an orphan nothing is to stay. Any other is only shut: what it did is still to be read, and its
+    end recorded, by whoever ends grants.
+    """
     role = next((r for r in survey.managed if r.name == finding.role), None)
-    if finding.kind is not Kind.ORPHAN or role is None or not differences.is_ours_to_end(role):
+    if role is None or not differences.is_ours_to_end(role):
         return finding
-    known_over = finding.grant_id in recorded.grants
-    if not known_over and role not in sweep.overdue(survey):
+    if not differences.is_to_end(finding, role, recorded, survey, now):
         return finding
     try:
         engine.close(role.role)
-        removed = engine.remove(role.role)
+        removed = engine.remove(role.role) if finding.kind is Kind.ORPHAN else None
     except target_errors.DbGrantsError as error:
         return replace(finding, done=f"Not ended yet: {error}")
+    if removed is None:
+        return replace(finding, done="Access ended.")
     left = ", ".join(removed.residue)
     return replace(finding, done=f"Access ended; left: {left}" if left else "Ended; nothing left.")
