@@ -68,9 +68,8 @@ SHARES: Mapping[str, Mapping[str, Share]] = {
     },
     "usual": {
         "100": Share(past=60 * DAYS, lived=60, at_once=10),
-        "10k": Share(past=20_000, lived=60, at_once=1_000),
-        "100k": Share(past=20_000, lived=120, at_once=2_000),
-        "100k+services": Share(past=0, lived=200, at_once=1_000),
+        "10k": Share(past=20_000, lived=45, at_once=1_000),
+        "100k": Share(past=10_000, lived=75, at_once=2_000),
     },
     "full": {
         "100": Share(past=60 * DAYS, lived=60 * 20, at_once=10),

@@ -72,9 +72,17 @@ class _Said:
     """What the parts of one event's text are filled with."""
 
     life: Life
-    shift: timedelta
+    moments: Mapping[str, str]  # as they are told, by what they were in the scratch life
     seq: int
     prev: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the scratch life: what stays as it is in every life, and what does not."""
+
+    same: Mapping[str, Any]
+    moving: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +90,9 @@ class Mould:
     """A life that was lived, to be lived again."""
 
     id: str
-    rows: Mapping[str, Sequence[Mapping[str, Any]]]  # by table
+    rows: Mapping[str, Sequence[_Row]]  # by table
     events: Sequence[_Event]
+    moments: Sequence[str]  # all that its events tell
     path: Mapping[str, Sequence[str]]  # statuses after the first, by table
     lasted: timedelta  # from asking to the last event
 
@@ -142,7 +151,8 @@ def _take_on(tx: store.Transaction, table: sa.Table, mould: Mould, lives: Sequen
     """Through every status they went through: the record refuses what begins in the middle."""
     for at, status in enumerate(mould.path.get(table.name, ())):
         late = _LATE.get(table, ()) if at == 0 else ()
-        known = mould.rows[table.name][0]
+        row = mould.rows[table.name][0]
+        known = {**row.same, **row.moving}
         moved = sa.update(table).where(table.c.id == sa.bindparam("whose"))
         tx.connection.execute(
             moved.values(status=status, **{name: sa.bindparam(f"its_{name}") for name in late}),
@@ -157,7 +167,9 @@ def _take_on(tx: store.Transaction, table: sa.Table, mould: Mould, lives: Sequen
 def _rows(table: sa.Table, mould: Mould, life: Life, number: int) -> Iterator[dict[str, Any]]:
     shift = life.asked_at - _T0
     for at, known in enumerate(mould.rows[table.name]):
-        row = {key: _moved(value, shift, mould.id, life) for key, value in known.items()}
+        row = dict(known.same)
+        for key, value in known.moving.items():
+            row[key] = _moved(value, shift, mould.id, life)
         if table in _FIRST:
             row |= {"status": _FIRST[table], **dict.fromkeys(_LATE.get(table, ()))}
         if table is tables.message:
@@ -183,12 +195,13 @@ def _link(tx: store.Transaction, mould: Mould, lives: Sequence[Life]) -> int:
     """The events of all of them in order of time, onto the end of the chain."""
     seq, prev = tx.chain_head()
     rows = []
+    moments = {life.id: {was: _moment(was, life) for was in mould.moments} for life in lives}
     told = [
         (life.asked_at + e.after, n, life, e) for n, e in enumerate(mould.events) for life in lives
     ]
     for at, _, life, event in sorted(told, key=lambda each: each[:2]):
         seq += 1
-        said = _Said(life, life.asked_at - _T0, seq, prev)
+        said = _Said(life, moments[life.id], seq, prev)
         body = "".join(part if isinstance(part, str) else part(said) for part in event.parts)
         hash_ = chain.digest(body, None)
         rows.append(
@@ -268,7 +281,8 @@ def _taken(kept: store.Store, grant_id: str) -> Mould:
     with kept.begin(store.SYSTEM) as tx:
         rows = {
             table.name: [
-                dict(_keyed(table, row)) for row in tx.connection.execute(sa.select(table))
+                _row(dict(_keyed(table, row)), grant_id)
+                for row in tx.connection.execute(sa.select(table))
             ]
             for table in _TABLES
         }
@@ -282,7 +296,19 @@ def _taken(kept: store.Store, grant_id: str) -> Mould:
             tables.access_grant.name: _path("grant", events)[1:],
         },
         lasted=events[-1].at - _T0,
+        moments=sorted({found["at"] for e in events for found in _MARK.finditer(e.body)} - {None}),
     )
+
+
+def _row(values: Mapping[str, Any], grant_id: str) -> _Row:
+    moving = {key: value for key, value in values.items() if _moves(value, grant_id)}
+    return _Row({key: value for key, value in values.items() if key not in moving}, moving)
+
+
+def _moves(value: Any, grant_id: str) -> bool:
+    if isinstance(value, str):
+        return grant_id in value or value in (cast.TARGET, cast.ASKS)
+    return isinstance(value, datetime) or value == _OID
 
 
 def _path(subject: str, events: Sequence[model.AuditEvent]) -> list[str]:
@@ -314,7 +340,7 @@ def _filling(kind: str, was: str) -> Callable[[_Said], str]:
     fillings: Mapping[str, Callable[[_Said], str]] = {
         "prev": lambda said: f'"prev":"{said.prev}"',
         "seq": lambda said: f'"seq":{said.seq}',
-        "at": lambda said: _moment(datetime.fromisoformat(was), said),
+        "at": lambda said: said.moments[was],
         "oid": lambda said: str(said.life.oid),
         "who": lambda said: said.life.person or was,
         "where": lambda said: f'"target":"{said.life.target or cast.TARGET}"',
@@ -323,8 +349,10 @@ def _filling(kind: str, was: str) -> Callable[[_Said], str]:
     return fillings[kind]
 
 
-def _moment(was: datetime, said: _Said) -> str:
-    moved = said.life.expires_at if was == _DEADLINE and said.life.expires_at else was + said.shift
+def _moment(was: str, life: Life) -> str:
+    before = datetime.fromisoformat(was)
+    after = life.expires_at if before == _DEADLINE else None
+    moved = after or before + (life.asked_at - _T0)
     return moved.astimezone(UTC).isoformat(timespec="microseconds")
 
 

@@ -30,6 +30,7 @@ rules:
 _TARGET = "  NAME: {url_env: URL, environment: production, database: app}"
 _ENTITLEMENT = "  ENT: {target: NAME, scope: [TABLES], requesters: [everyone], approval: owners}"
 _SLACK = ("approvals", "audit")
+_AFTER = timedelta(seconds=30)  # how much longer than requests come a stretch is lived
 _EDITED = frozenset({"card", "receipt", "live"})
 
 
@@ -227,11 +228,13 @@ class Town:
         for number in range(count):
             at += dice.expovariate(pace)
             later(at, functools.partial(ask, number))
-        self._keep(agenda)
+        self._keep(agenda, self.clock.now() + timedelta(seconds=at) + _AFTER)
 
-    def _keep(self, agenda: list[tuple[datetime, int, Callable[[], None]]]) -> None:
+    def _keep(
+        self, agenda: list[tuple[datetime, int, Callable[[], None]]], until: datetime
+    ) -> None:
         """Act when it is time, and look each time; where words wait, second by second."""
-        while agenda:
+        while agenda and self.clock.now() < until:
             now = self.clock.now()
             step = timedelta(seconds=1) if self.store.outbox_depth() else timedelta(days=1)
             self.clock.raise_to(max(now, min(agenda[0][0], now + step)))

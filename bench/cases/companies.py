@@ -10,6 +10,7 @@ from bench import company, core
 from bench.measure import Line
 from bench.stage import Stage, Told
 
+_MOST_SECONDS = {"small": 300, "usual": 900, "full": 20_000}  # for one company
 _ROOT = Path(__file__).parent.parent.parent
 
 
@@ -30,6 +31,7 @@ def _run(name: str, size: str, url: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=_MOST_SECONDS[size],
     )
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr.strip()[-1500:]}")
