@@ -48,7 +48,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     try:
-        application()(list(arguments), prog_name="jit")
+        application(arguments)(list(arguments), prog_name="jit")
     except SystemExit as done:
         return _code(done)
     except errors.NotFound as absent:
@@ -62,8 +62,14 @@ def run(arguments: Sequence[str]) -> int:
     return OK
 
 
-def application() -> typer.Typer:
-    """The command with all its subcommands. A part that is not installed is left out."""
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command with its subcommands: those named in `arguments`, or else all of them.
+
+    To import a subcommand takes up to a second, and whoever calls one needs no other. A part that is
+    not installed is left out.
+    """
+    known = {*_COMMANDS, *_GROUPS}
+    wanted = known.intersection(arguments) or known
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -73,10 +79,10 @@ def application() -> typer.Typer:
     )
     app.callback()(_start)
     for name, place in _COMMANDS.items():
-        if (command := _part(place)) is not None:
+        if name in wanted and (command := _part(place)) is not None:
             app.command(name)(command)
     for name, place in _GROUPS.items():
-        if (group := _part(place)) is not None:
+        if name in wanted and (group := _part(place)) is not None:
             app.add_typer(group, name=name)
     return app
 

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from bot import errors
-from bot.audit import chain
 from bot.cli import desk
 
 app = typer.Typer(no_args_is_help=True, help="Prove or export the audit record.")
@@ -26,6 +25,8 @@ def verify(
     as_json: desk.AsJson = False,
 ) -> None:
     """Walk the whole chain. Exit code 1 when an event is not what was recorded."""
+    from bot.audit import chain
+
     if head is not None:
         _check_length("--head", head)
     witness = _checkpoint(since) if since is not None else None
@@ -76,6 +77,8 @@ def export(
     after: Annotated[int, typer.Option(help="Only events after this sequence number.")] = 0,
 ) -> None:
     """Print every audit event as one line of JSON, {"event": …, "hash": …}, first event first."""
+    from bot.audit import chain
+
     with desk.desk(ctx).store() as store:
         for line in chain.export_jsonl(store, after=after):
             print(line)

@@ -1,14 +1,16 @@
 """`jit reconcile`: compare the record with what is really in the targets, now."""
 
 from dataclasses import asdict
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bot import clock as clocks
 from bot import errors, logs
-from bot.audit import findings
 from bot.cli import desk
+
+if TYPE_CHECKING:
+    from bot.audit import findings
 
 
 def reconcile(
@@ -43,7 +45,7 @@ def reconcile(
     _answer(found, as_json=as_json)
 
 
-def _answer(found: list[findings.Finding], *, as_json: bool) -> NoReturn:
+def _answer(found: "list[findings.Finding]", *, as_json: bool) -> NoReturn:
     if as_json:
         desk.answer([asdict(one) for one in found])
     for one in found if not as_json else ():

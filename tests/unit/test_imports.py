@@ -24,6 +24,18 @@ def test_a_start_does_not_import(library: str, why: str) -> None:
     assert found == "False", why
 
 
+def test_a_command_imports_no_other() -> None:
+    run = "from bot import cli; assert cli.run(['init', '--help']) == 0"
+    others = "{'bot.cli.serve', 'bot.cli.check', 'bot.cli.catalog', 'bot.app', 'sqlalchemy'}"
+    assert _python(f"{run}; import sys; print({others} & {{*sys.modules}})").endswith("set()")
+
+
+def test_help_looks_into_no_record() -> None:
+    run = "from bot import cli; assert cli.run(['--help']) == 0"
+    others = "{'bot.app', 'sqlalchemy', 'psycopg', 'slack_bolt', 'alembic', 'apscheduler'}"
+    assert _python(f"{run}; import sys; print({others} & {{*sys.modules}})").endswith("set()")
+
+
 def test_rich_can_be_imported_by_others_all_the_same() -> None:
     assert _python("import bot; import rich; print(rich.__name__)") == "rich"
 
