@@ -83,7 +83,7 @@ class Database:
         """
         if not self.is_sqlite or self._serving is not None:
             return False
-        self._serving = os.open(f"{self.place}-serving", os.O_RDWR | os.O_CREAT, 0o600)
+        self._serving = os.open(f"{self.place}-serving", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(self._serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -173,13 +173,25 @@ def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
 
 
 def _make_private_file(path: Path) -> None:
-    """The record is nobody else's business on this machine; SQLite's side files copy this mode."""
+    """The record is nobody else's business on this machine; SQLite's side files copy this mode.
+
+    One that is there is not opened: closing it again would drop the locks that this process holds
+    on it, SQLite's among them. https://www.sqlite.org/howtocorrupt.html (2.2)
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        _require_file(path)
     except OSError as error:
         raise errors.StoreError(
             f"The state database {path} cannot be opened: {error.strerror}."
         ) from error
+
+
+def _require_file(path: Path) -> None:
+    why = "it is a folder" if path.is_dir() else "it may not be read and written"
+    if path.is_dir() or not os.access(path, os.R_OK | os.W_OK):
+        raise errors.StoreError(f"The state database {path} cannot be opened: {why}.")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

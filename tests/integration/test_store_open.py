@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -166,6 +168,30 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert refusal(f"sqlite:///{other}") == (
         f"The state database {other} cannot be used: the file is something else."
     )
+
+
+def test_opening_it_again_leaves_the_locks_of_this_process(tmp_path: Path) -> None:
+    """POSIX locks belong to the process: closing any descriptor of a file drops them all. Then the
+    next process to leave takes itself for the last one, and takes the log away under our feet.
+    """
+    path = tmp_path / "jit.db"
+    url = f"sqlite:///{path}"
+    kept, again = (stores.open_store(url, clocks.ManualClock(NOON)) for _ in range(2))
+    look = [sys.executable, "-c", _LOOK, str(path)]
+    subprocess.run(look, check=True)
+    kept.put("said", "after somebody left")
+    seen = subprocess.run(look, check=True, capture_output=True, text=True).stdout
+    kept.close()
+    again.close()
+    assert "after somebody left" in seen
+
+
+_LOOK = """
+import sqlite3, sys
+record = sqlite3.connect(sys.argv[1])
+print(record.execute("SELECT key, value FROM setting").fetchall())
+record.close()
+"""
 
 
 def test_somebody_elses_tables_are_not_touched(tmp_path: Path) -> None:
