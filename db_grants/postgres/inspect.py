@@ -109,9 +109,16 @@ def name_of(link: links.Link, role: ManagedRole) -> RoleState:
     return state
 
 
-def marker(grant_id: str, expires_at: datetime) -> str:
-    """What the role's comment says, so that a role can be ended without any other record."""
-    return json.dumps({"grant": grant_id, "expires": expires_at.astimezone(UTC).isoformat()})
+def marker(grant_id: str, expires_at: datetime, since: int | None = None) -> str:
+    """What the role's comment says, so that a role can be ended without any other record.
+
+    `since`: a transaction before any that can know of the role, see `links.Link.horizon`.
+    """
+    note: dict[str, object] = {
+        "grant": grant_id,
+        "expires": expires_at.astimezone(UTC).isoformat(),
+    }
+    return json.dumps(note if since is None else note | {"since": since})
 
 
 def _utc(moment: datetime | None) -> datetime | None:

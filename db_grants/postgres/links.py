@@ -35,6 +35,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
         self.known: set[str] = set()  # queries prepared here
         self.server: str | None = None  # its system identifier; not asked yet
         self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
+        self.horizon = 0  # see `Link.horizon`
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
@@ -88,6 +89,15 @@ class Link:
             (*_, rows) = self.ask(*(query.make for query in new), _CLOCK)
             known.update(query.name for query in new)
             self._connection.heard = time.monotonic(), rows[0]["at"]
+            self._connection.horizon = rows[0]["horizon"]
+
+    @property
+    def horizon(self) -> int:
+        """A transaction of the server; any older one was over when this was last `ready` with a clock.
+
+        So whatever such a transaction wrote, it wrote without knowing what came into being since.
+        """
+        return self._connection.horizon
 
     def clock_at(self, end: float) -> str:
         """What the server's clock says at `end` of time.monotonic(), never later.
@@ -206,7 +216,10 @@ def younger_than(seconds: float) -> sql.Composable:
     ).format(sql.Literal(seconds))
 
 
-_CLOCK = sql.SQL("SELECT clock_timestamp() AS at")
+_CLOCK = sql.SQL(
+    "SELECT clock_timestamp() AS at,"
+    " pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon"
+)
 
 
 def _leave_transaction(connection: _Connection) -> None:

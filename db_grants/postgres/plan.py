@@ -17,9 +17,14 @@ from db_grants.statement import Statement
 _SUBSET_LOCK = 7146201  # any number nobody else is likely to use for an advisory lock
 
 
-def create(spec: GrantSpec, state: inspect.TargetState) -> tuple[Statement, ...]:
-    """The steps that bring a grant's role to the wanted state; none when it is there already."""
-    return (*_subset(spec, state), *_role(spec, state))
+def create(
+    spec: GrantSpec, state: inspect.TargetState, since: int | None = None
+) -> tuple[Statement, ...]:
+    """The steps that bring a grant's role to the wanted state; none when it is there already.
+
+    `since`: for the note on a role that is new, see `inspect.marker`.
+    """
+    return (*_subset(spec, state), *_role(spec, state, since))
 
 
 def opening(spec: GrantSpec) -> tuple[sql.Composable, ...]:
@@ -49,7 +54,7 @@ def _subset(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
         yield _membership(atom.role, name, state.version, f"Let it {atom.label}")
 
 
-def _role(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
+def _role(spec: GrantSpec, state: inspect.TargetState, since: int | None) -> Iterator[Statement]:
     """Memberships last: after each the server works out anew what the bot may do."""
     found = state.role
     name = sql.Identifier(spec.role_name)
@@ -58,7 +63,7 @@ def _role(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:
     elif not _has_attributes(found, spec):
         yield _altered(spec)
     if found is None or found.comment != _marker(spec):
-        yield _comment(spec.role_name, _marker(spec))
+        yield _comment(spec.role_name, inspect.marker(spec.grant_id, spec.expires_at, since))
     if spec.log_statements and (found is None or inspect.LOGGING not in found.settings):
         yield Statement(
             description="Log every statement it runs; its holder cannot switch that off",

@@ -47,7 +47,7 @@ def created(link: links.Link, spec: GrantSpec, end: float) -> ManagedRole | None
         spec.log_statements,
         link.clock_at(end),
     )
-    steps = [step.sql for step in plan.create(spec, state)]
+    steps = [step.sql for step in plan.create(spec, state, link.horizon)]
     done = tried(link, *plan.opening(spec)[1:], *steps, check, COMMIT)
     if not done or not done[-2]:
         return None

@@ -80,12 +80,13 @@ class _Batch:
         oids, names = [role.oid for role in roles], [role.name for role in roles]
         guard = _removable(self._link.version)
         try:
-            self._link.ready(guard, _SUBSETS, self._search.quick(oids))
+            self._link.ready(guard, _SUBSETS, *self._search.quick(oids))
         except errors.NotPrepared:  # before 16, where the bot may not look for passwords
             return False
         done = quick.tried(
             self._link,
             guard.run(oids, names),
+            self._search.noted(oids),
             sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, names))),
             _SUBSETS.run(),
             quick.COMMIT,
@@ -93,7 +94,7 @@ class _Batch:
         )
         if done is None:
             return False
-        (_, _, unused, _, left) = done
+        (_, _, _, unused, _, left) = done
         if not left and not (unused and drop_unused_subsets(self._link)):
             at = self._clock()
             self.outcomes |= {

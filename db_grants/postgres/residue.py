@@ -18,15 +18,22 @@ _EXACT = {
     ),
     "list": "$1 = ANY ({column})",
     "one": "{column} = $1",
+    "shared": "refclassid = 'pg_authid'::regclass AND {column} = $1",  # as its index begins
 }
 # A role that is gone stands in an ACL's text by its number (putid in utils/adt/acl.c), and looking
 # for that is twenty times as quick as taking long ACLs apart. It may find too much, never too little:
 # a role that still stands by its name is found in pg_roles.
-_QUICK = _EXACT | {"acl": "position($1::text IN {column}::text) > 0"}
-
-
+# A row older than the role cannot mention it: its ACL, however long, is not taken apart at all.
+_YOUNG = "{column} IS NOT NULL AND age(xmin) <= (SELECT age FROM since)"
+_QUICK = _EXACT | {"acl": f"({_YOUNG} AND position($1::text IN {{column}}::text) > 0)"}
 # The same for several at once; `$2` matches any of their numbers.
-_QUICK_MANY = {"acl": "{column}::text ~ $2", "list": "{column} && $1", "one": "{column} = ANY ($1)"}
+_QUICK_MANY = {
+    "acl": f"({_YOUNG} AND {{column}}::text ~ $2)",
+    "list": "{column} && $1",
+    "one": "{column} = ANY ($1)",
+    "shared": "refclassid = 'pg_authid'::regclass AND {column} = ANY ($1)",
+}
+_NOTE = queries.prepared("note_since", "oid[]")
 
 
 class Search:
@@ -42,23 +49,30 @@ class Search:
             "oid",
             [_scan(relation, rows, _QUICK) for relation, rows in relations],
             "= $1",
+            "ARRAY[$1]",
         )
         self._many = _prepared(
             "residue_many",
             "oid[], text",
             [_scan(relation, rows, _QUICK_MANY) for relation, rows in relations],
             "= ANY ($1)",
+            "$1",
         )
         self._exact = _prepared(
             "residue_exact",
             "oid",
             [_scan(row["relation"], [row], _EXACT) for row in columns],
             "= $1",
+            "ARRAY[$1]",
         )
 
-    def quick(self, oids: Sequence[int]) -> queries.Prepared:
-        """The query that finds whether anything mentions one of so many roles."""
-        return self._quick if len(oids) == 1 else self._many
+    def quick(self, oids: Sequence[int]) -> tuple[queries.Prepared, queries.Prepared]:
+        """The queries that `noted` and `asked` run for so many roles."""
+        return _NOTE, self._quick if len(oids) == 1 else self._many
+
+    def noted(self, oids: Sequence[int]) -> sql.Composable:
+        """To be run before these roles are dropped: it spares `asked` what is older than they are."""
+        return _NOTE.run(oids)
 
     def asked(self, oids: Sequence[int]) -> sql.Composable:
         """`quick`, asked of these: no row when nothing mentions any of them."""
@@ -83,11 +97,13 @@ def search(link: links.Link) -> Search:
 
 
 def _prepared(
-    name: str, types: str, scans: Iterable[sql.Composable], equals: str
+    name: str, types: str, scans: Iterable[sql.Composable], equals: str, oids: str
 ) -> queries.Prepared:
-    """These scans and what is no catalogue's column, as one query."""
+    """These scans and what is no catalogue's column, as one query about `oids`."""
     elsewhere = queries.query("residue_elsewhere", equals=sql.SQL(equals))
-    text = sql.SQL("\nUNION ALL\n").join([*scans, elsewhere]).as_string(None)
+    since = queries.query("residue_since", oids=sql.SQL(oids)).as_string(None)
+    found = sql.SQL("\nUNION ALL\n").join([*scans, elsewhere]).as_string(None)
+    text = f"WITH since AS MATERIALIZED (\n{since}\n)\n{found}"
     return queries.Prepared(name=name, types=types, text=text)
 
 

@@ -1,10 +1,14 @@
 """The search for what is left of a role finds what the server's own bookkeeping has lost."""
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 import pytest
 from psycopg import sql
 
+from db_grants import naming
 from db_grants.postgres import PostgresEngine, links, residue
+from db_grants.spec import GrantSpec, ManagedRole, Removed
 from tests.fixtures_postgres import Shop
 
 PLACES = {
@@ -42,6 +46,82 @@ def test_several_are_proven_by_one_search(shop: Shop, engine: PostgresEngine) ->
             search = residue.search(link)
             assert _asked(link, search, [oid, 99999998]) != []
             assert _asked(link, search, [99999997, 99999998]) == []
+
+
+def _hide(admin: psycopg.Connection, role: ManagedRole) -> None:
+    """Let the server forget that anything depends on a role, so that it can be dropped."""
+    admin.execute("DELETE FROM pg_shdepend WHERE refobjid = %s", [role.oid])
+
+
+def _created(shop: Shop, engine: PostgresEngine, grant_id: str) -> ManagedRole:
+    until = datetime.now(UTC) + timedelta(minutes=30)
+    name = naming.managed_role(grant_id)
+    return engine.create(
+        GrantSpec(grant_id=grant_id, role_name=name, scope=shop.scope(), expires_at=until)
+    )
+
+
+def _planted(shop: Shop, admin: psycopg.Connection, place: str, role: ManagedRole) -> None:
+    given, _ = PLACES[place]
+    admin.execute(given.format(shop.database).replace("jit_ghost", role.name))
+    _hide(admin, role)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("many", [False, True])
+def test_what_was_planted_long_after_a_role_was_made_is_told_when_it_is_removed(
+    shop: Shop, engine: PostgresEngine, place: str, many: bool
+) -> None:
+    roles = [_created(shop, engine, f"plant{number:03}") for number in range(1 + many)]
+    with shop.connect() as admin:
+        for _ in range(50):
+            admin.execute("SELECT pg_current_xact_id()")
+        _planted(shop, admin, place, roles[0])
+        relation = PLACES[place][1].split(".")[0]
+        admin.execute(sql.SQL("VACUUM (FREEZE) pg_catalog.{}").format(sql.Identifier(relation)))
+    engine.close_all(roles)
+    removed = engine.remove_all(roles)
+    told = removed[roles[0].grant_id]
+    assert isinstance(told, Removed)
+    assert told.residue == (f"1 in {PLACES[place][1]}",)
+
+
+def test_what_a_transaction_older_than_the_role_gave_it_is_told(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    with psycopg.connect(shop.admin_url) as older:
+        older.execute("SELECT pg_current_xact_id()")
+        with shop.connect() as admin:
+            admin.execute("SELECT pg_current_xact_id()")  # a younger one is over
+        role = _created(shop, engine, "plant100")
+        _planted(shop, older, "a table", role)
+        older.commit()
+    engine.close(role)
+    assert engine.remove(role).residue == ("1 in pg_class.relacl",)
+
+
+@pytest.mark.parametrize("comment", ["NULL", "'{}'", "'{\"since\": 99999999999}'"])
+def test_a_role_whose_note_says_nothing_of_use_is_searched_for_everywhere(
+    shop: Shop, engine: PostgresEngine, comment: str
+) -> None:
+    role = _created(shop, engine, "plant101")
+    with shop.connect() as admin:
+        _planted(shop, admin, "a schema", role)
+        admin.execute(f"COMMENT ON ROLE {role.name} IS {comment}")
+    engine.close(role)
+    assert engine.remove(role).residue == ("1 in pg_namespace.nspacl",)
+
+
+def test_what_is_older_than_a_role_is_not_taken_apart(shop: Shop, engine: PostgresEngine) -> None:
+    with shop.connect() as admin:
+        oid = _ghost(admin, "GRANT SELECT ON app.orders TO jit_ghost")
+        row = admin.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert row is not None
+    with engine._links.link() as link:
+        search = residue.search(link)
+        for since, rows in ((f"{{{oid}}} {row[0]}", 0), (f"{{1}} {row[0]}", 1), ("", 1)):
+            link.ask(sql.SQL("SELECT set_config('jit.since', {}, false)").format(since))
+            assert len(_asked(link, search, [oid])) == rows
 
 
 ODD = {
@@ -115,7 +195,7 @@ def _ghost(admin: psycopg.Connection, given: str) -> int:
 
 
 def _asked(link: links.Link, search: residue.Search, oids: list[int]) -> links.Rows:
-    link.ready(search.quick(oids))
+    link.ready(*search.quick(oids))
     return link.ask(search.asked(oids))[-1]
 
 

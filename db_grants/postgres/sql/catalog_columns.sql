@@ -4,7 +4,8 @@ SELECT c.relname::text AS relation,
        a.attname::text AS attribute,
        CASE a.atttypid WHEN 'aclitem[]'::regtype THEN 'acl'
                        WHEN 'oid[]'::regtype THEN 'list'
-                       ELSE 'one' END AS kind
+                       ELSE CASE c.relname WHEN 'pg_shdepend' THEN 'shared' ELSE 'one' END
+                       END AS kind
   FROM pg_class c
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
  WHERE c.relnamespace = 'pg_catalog'::regnamespace
