@@ -126,8 +126,10 @@ def record(
     oids = at.fill(ids, expires_at)
     mould = history.mould(catalog_text(at.database), over=False)
     asked = min(datetime.now(UTC), expires_at) - mould.lasted
+    server = at.identity()
     lives = (
-        history.Life(id=each, asked_at=asked, expires_at=expires_at, oid=oids[each]) for each in ids
+        history.Life(id=each, asked_at=asked, expires_at=expires_at, oid=oids[each], server=server)
+        for each in ids
     )
     history.write(kept, mould, lives, chatter=chatter)
     return ids

@@ -28,6 +28,7 @@ CHUNK = 1000  # lives a transaction
 _T0 = datetime(2026, 1, 5, 9, tzinfo=UTC)
 _DEADLINE = _T0 + timedelta(hours=3)  # no other moment of the scratch life is this one
 _OID = 20000  # MemoryEngine's first
+_SERVER = "7000000000000000007"  # of the scratch life
 _TABLES = (
     tables.access_request,
     tables.review,
@@ -42,7 +43,7 @@ _FIRST: Mapping[sa.Table, str] = {
 _LATE = {tables.access_request: ("decided_at", "decided_by", "decided_by_name", "comment")}
 _MARK = re.compile(
     r'"prev":"(?P<prev>[0-9a-f]{64})"|"seq":(?P<seq>\d+)|(?P<at>\d{4}-\d\d-\d\dT[\d:.]+\+00:00)'
-    r"|(?P<oid>\b20000\b)"
+    r"|(?P<oid>\b20000\b)|(?P<server>7000000000000000007)"
 )
 
 
@@ -56,6 +57,7 @@ class Life:
     expires_at: datetime | None = None  # None: as in the life it is taken from
     target: str | None = None
     person: str | None = None
+    server: str = "memory"  # which its role is on, as its engine names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ def _moved(value: Any, shift: timedelta, known: str, life: Life) -> Any:
         return value.replace(known, life.id)
     if value == _OID:
         return life.oid
+    if value == _SERVER:
+        return life.server
     if value == cast.TARGET:
         return life.target or value
     return (life.person or value) if value == cast.ASKS else value
@@ -238,11 +242,13 @@ def mould(catalog_text: str, *, over: bool) -> Mould:
     `catalog_text` has the entitlement and the target of `cast`.
     """
     catalog, clock = catalogs.loads(catalog_text), clocks.ManualClock(_T0)
+    target = memory.MemoryEngine(clock=clock.now)
+    target.identifier = _SERVER
     with tempfile.TemporaryDirectory() as folder:
         kept = store.open_store(f"sqlite:///{Path(folder) / 'life.sqlite3'}", clock)
         lived = service.Service(
             store=kept,
-            engines={cast.TARGET: memory.MemoryEngine(clock=clock.now)},
+            engines={cast.TARGET: target},
             catalog=lambda: catalog,
             directory=cast.Directory(),
             poster=lambda _: cast.Silent(),
@@ -307,7 +313,7 @@ def _row(values: Mapping[str, Any], grant_id: str) -> _Row:
 
 def _moves(value: Any, grant_id: str) -> bool:
     if isinstance(value, str):
-        return grant_id in value or value in (cast.TARGET, cast.ASKS)
+        return grant_id in value or value in (cast.TARGET, cast.ASKS, _SERVER)
     return isinstance(value, datetime) or value == _OID
 
 
@@ -345,6 +351,7 @@ def _filling(kind: str, was: str) -> Callable[[_Said], str]:
         "who": lambda said: said.life.person or was,
         "where": lambda said: f'"target":"{said.life.target or cast.TARGET}"',
         "id": lambda said: said.life.id,
+        "server": lambda said: said.life.server,
     }
     return fillings[kind]
 

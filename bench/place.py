@@ -109,6 +109,14 @@ class Place:
                 "VACUUM ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription"
             )
 
+    def identity(self) -> str:
+        """Which server it is, as the engine names it."""
+        engine = self.engine(self.admin_url)
+        try:
+            return engine.identity()
+        finally:
+            engine.dispose()
+
     def live(self) -> int:
         """Managed roles that can log in."""
         return int(self.ask(_LIVE)[0][0])

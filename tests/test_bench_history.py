@@ -56,7 +56,13 @@ def test_a_life_has_its_own_times_people_targets_and_role(record: store.Store) -
     asked = NOW - timedelta(hours=1)
     until = NOW + timedelta(hours=2)
     life = history.Life(
-        id="b0000001", asked_at=asked, expires_at=until, oid=77, target="other", person="U0CLEO"
+        id="b0000001",
+        asked_at=asked,
+        expires_at=until,
+        oid=77,
+        target="other",
+        person="U0CLEO",
+        server="4711",
     )
     history.write(record, history.mould(CATALOG, over=False), [life])
     story = record.story("b0000001")
@@ -68,6 +74,7 @@ def test_a_life_has_its_own_times_people_targets_and_role(record: store.Store) -
     assert told["grant.active"]["data"]["role_oid"] == 77
     assert told["request.submitted"]["data"]["requester_id"] == "U0CLEO"
     assert "U0ANA" not in str(told)
+    assert (story.grant.server, told["grant.active"]["data"]["server"]) == ("4711", "4711")
 
 
 def test_a_crowd_is_live_on_record_and_targets_alike(
