@@ -83,7 +83,7 @@ class Database:
         """
         if not self.is_sqlite or self._serving is not None:
             return False
-        self._serving = os.open(f"{self.place}-serving", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._serving = os.open(f"{self.place}-serving", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
