@@ -18,7 +18,7 @@ class Recorded:
     """What the record says of one target."""
 
     grants: Mapping[str, model.Grant]  # by id: the live ones, and those that roles name
-    carries: Mapping[str, str]  # scope role by grant id
+    carries: Mapping[str, str]  # scope role by grant id; empty where the request is not readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,13 +228,15 @@ def _overdue(target: str, grant: model.Grant, role: spec.FoundRole, now: datetim
 
 def _changes(grant: model.Grant, role: spec.FoundRole, carried: str) -> Iterator[Change]:
     """How the role of an active grant differs from how it was made, and what undoes it."""
-    extra, me = sorted(set(role.member_of) - {carried}), role.name
+    extra, me = sorted(set(role.member_of) - {carried}) if carried else [], role.name
     if role.powers:
         without = [f"NO{power}" for power in role.powers]
         yield f"it has {', '.join(role.powers)}", remedies.alter(me, *without)
     if extra:
         yield f"it is a member of {', '.join(extra)} as well", remedies.leave(me, extra)
-    if carried not in role.member_of:
+    if not carried:
+        yield "what was decided for it cannot be read in the record any more", ""
+    elif carried not in role.member_of:
         yield f"it is no longer a member of {carried}", ""
     if role.members:
         yield f"{', '.join(role.members)} may act as it", remedies.expel(me, role.members)

@@ -60,8 +60,12 @@ def latest(kept: store.Store) -> tuple[Impaired, ...]:
     if not found:
         return ()
     heard = {each.name for each in kept.replicas() if each.silent_for <= HEARD_WITHIN}
-    told = [Impaired(**json.loads(v)) for k, v in found.items() if k.removeprefix(_KEPT) in heard]
-    return tuple(sorted(told, key=lambda each: each.since))
+    told = (
+        store.understood(key, text, lambda kept: Impaired(**json.loads(kept)))
+        for key, text in found.items()
+        if key.removeprefix(_KEPT) in heard
+    )
+    return tuple(sorted((each for each in told if each), key=lambda each: each.since))
 
 
 def lacks(kept: store.Store, engines: Mapping[str, engines_.Engine]) -> Iterator[Lack]:

@@ -78,8 +78,9 @@ class Reconciler:
         return before
 
     def _before(self, target: str) -> differences.Seen:
-        kept = self._store.get(_STATE + target)
-        return differences.Seen(**json.loads(kept)) if kept else differences.Seen()
+        key = _STATE + target
+        known = store.understood(key, self._store.get(key) or "{}", _seen)
+        return known or differences.Seen()
 
     def _remember(self, target: str, seen: differences.Seen) -> None:
         self._store.put(_STATE + target, json.dumps(asdict(seen)))
@@ -126,6 +127,10 @@ class Reconciler:
         self._wake()
 
 
+def _seen(text: str) -> differences.Seen:
+    return differences.Seen(**json.loads(text))
+
+
 def _say(tx: store.Transaction, one: Finding, *, over: bool) -> None:
     """The event and the line are of one transaction; the key keeps a racing replica silent."""
     told = asdict(one) | {"kind": str(one.kind)}
@@ -152,7 +157,11 @@ def _recorded(
 
 
 def _carried(kept: store.Store, engine: engines_.Engine, grant_id: str) -> str:
-    return engine.carries(catalogs.scope_from_json(kept.request(grant_id).scope))
+    """The lasting role of what was decided; empty when that is not to be read any more."""
+    try:
+        return engine.carries(catalogs.scope_from_json(kept.request(grant_id).scope))
+    except (errors.NotFound, target_errors.InvalidScope, LookupError, TypeError, ValueError):
+        return ""
 
 
 def _ended(

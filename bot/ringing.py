@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from bot import ending, errors, model, store
 from bot.conditions import Condition
 from bot.notices import Alarm
+from db_grants import naming
 
 Reads = store.Store | store.Transaction
 
@@ -52,7 +53,8 @@ class Open:
 
 def everything(reads: Reads) -> tuple[Open, ...]:
     """Every alarm that is not over, oldest first."""
-    found = (_read(value) for value in reads.kept(_KEPT).values())
+    kept = reads.kept(_KEPT).items()
+    found = [one for key, value in kept if (one := store.understood(key, value, _read))]
     return tuple(sorted(found, key=lambda each: (each.raised_at, each.key)))
 
 
@@ -127,7 +129,12 @@ def told(reads: Reads, known: Open, state: str) -> dict[str, object]:
 
 
 def _named(reads: Reads, grant_id: str) -> dict[str, object]:
-    request, grant = reads.request(grant_id), reads.grant(grant_id)
+    """One grant, for people. An alarm rings also where the record of it was lost or spoilt by hand."""
+    try:
+        request, grant = reads.request(grant_id), reads.grant(grant_id)
+    except errors.NotFound:
+        gone = {"who": "somebody", "what": "access that the record no longer tells of"}
+        return {"id": grant_id, **gone, "role": naming.managed_role(grant_id), "left": []}
     return {
         "id": grant_id,
         "who": request.requester_name,

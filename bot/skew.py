@@ -7,9 +7,10 @@ While the machine's clock is ahead of the time that passed here (`leap`), it is 
 measured, and nothing is granted at all.
 """
 
+import functools
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -144,8 +145,7 @@ def ahead(engine: engines_.Engine, clock: clocks.Clock) -> timedelta:
 
 def latest(store: store.Store, now: datetime) -> tuple[Measured, ...]:
     """What was measured of every target lately, on every machine."""
-    kept = (_read(key, value) for key, value in sorted(store.kept(_KEPT).items()))
-    return tuple(measured for measured in kept if now - measured.at <= STALE)
+    return tuple(measured for measured in _all(store) if now - measured.at <= STALE)
 
 
 def present(store: store.Store, machine: datetime) -> datetime:
@@ -194,6 +194,13 @@ def _key(measured: Measured) -> str:
 
 def _seconds(measured: Measured) -> int:
     return round(measured.ahead.total_seconds())
+
+
+def _all(kept: store.Store) -> Iterator[Measured]:
+    for key, value in sorted(kept.kept(_KEPT).items()):
+        measured = store.understood(key, value, functools.partial(_read, key))
+        if measured is not None:
+            yield measured
 
 
 def _read(key: str, value: str) -> Measured:

@@ -15,7 +15,7 @@ HEAD = """# Faults that were tried
 Made by `make faults-table` from the `fault` markers of the tests; a test holds the two equal.
 Every row is run by `make test`. Numbers are names, nothing more: F faults of machines and networks,
 H hostile or clumsy people with a database login, T messages in Slack that are not what they seem,
-C changes of the catalog, A alarms.
+C changes of the catalog, R the record changed by hand, A alarms.
 
 What always holds besides, whatever is expected here, is in [architecture.md](architecture.md);
 `proof/invariants.py` checks it after every scenario, and `tests/stateful` after every step of

@@ -45,13 +45,13 @@ class Finding:
 
 def open_of(store: stores.Store, target: str) -> tuple[Finding, ...]:
     """What was found at the latest look at that target."""
-    return _read(store.get(_PREFIX + target))
+    return _understood(_PREFIX + target, store.get(_PREFIX + target) or "[]")
 
 
 def all_open(store: stores.Store) -> tuple[Finding, ...]:
     """What was found at the latest look at every target."""
     kept = store.kept(_PREFIX)
-    return tuple(finding for key in sorted(kept) for finding in _read(kept[key]))
+    return tuple(finding for key in sorted(kept) for finding in _understood(key, kept[key]))
 
 
 def keep(tx: stores.Transaction, target: str, found: Iterable[Finding]) -> None:
@@ -59,10 +59,14 @@ def keep(tx: stores.Transaction, target: str, found: Iterable[Finding]) -> None:
     tx.put(_PREFIX + target, json.dumps([asdict(finding) for finding in found]))
 
 
-def _read(text: str | None) -> tuple[Finding, ...]:
+def _understood(key: str, text: str) -> tuple[Finding, ...]:
+    return stores.understood(key, text, _read) or ()
+
+
+def _read(text: str) -> tuple[Finding, ...]:
     known = {str(kind) for kind in Kind}  # an older version kept kinds that are told elsewhere now
     return tuple(
         Finding(**{**told, "kind": Kind(told["kind"])})
-        for told in json.loads(text or "[]")
+        for told in json.loads(text)
         if told["kind"] in known
     )

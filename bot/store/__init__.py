@@ -7,6 +7,7 @@ from bot.store.claims import Replica
 from bot.store.outbox import PLACE_KEY, OutboxRow
 from bot.store.period import Outline
 from bot.store.proof import Verification
+from bot.store.readable import understood
 from bot.store.repository import Store, open_store
 from bot.store.transaction import Transaction
 
@@ -23,4 +24,5 @@ __all__ = [
     "Transaction",
     "Verification",
     "open_store",
+    "understood",
 ]

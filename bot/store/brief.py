@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import mapping, tables
+from bot.store import mapping, readable, tables
 
 _GRANT = tables.access_grant
 _AT_ONCE = 500  # ids in one query; SQLite takes 999 parameters at the least
@@ -79,4 +79,4 @@ def _is_live() -> sa.ColumnElement[bool]:
 
 
 def _all(connection: sa.Connection, query: sa.Select[Any]) -> tuple[Brief, ...]:
-    return tuple(mapping.value_from(Brief, row, _GRANT) for row in connection.execute(query))
+    return readable.values(connection, Brief, _GRANT, query)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import brief, chain, mapping, period, tables
+from bot.store import brief, chain, mapping, period, readable, tables
 from bot.store.instant import free
 
 Value = TypeVar("Value")
@@ -27,7 +27,7 @@ class Reads(ABC):
 
     def _all(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> tuple[Value, ...]:
         with self._reading() as connection:
-            return tuple(mapping.value_from(cls, row, table) for row in connection.execute(query))
+            return readable.values(connection, cls, table, query)
 
     def _first(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> Value | None:
         return next(iter(self._all(cls, table, query)), None)
