@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -225,16 +226,21 @@ def wait(condition: Any, seconds: float, pause: float = 0.01) -> float:
 def spawn(at: place.Place, url: str) -> subprocess.Popen[bytes]:
     """A service in a process of its own, to be killed; it says `ready` and ends with its input."""
     given = {"BENCH_URL": at.bot_url, "BENCH_STATE": url, "BENCH_DATABASE": at.database}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.victim"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **given},
-        cwd=Path(__file__).parent.parent,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n", "the service did not start"
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.victim"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            env={**os.environ, **given},
+            cwd=Path(__file__).parent.parent,
+        )
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            process.wait(15)
+            told.seek(0)
+            words = told.read().decode(errors="replace").strip()
+            raise AssertionError(f"the service did not start: {words[-600:]}")
     return process
 
 
