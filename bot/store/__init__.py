@@ -4,12 +4,14 @@ from bot.store.actor import SYSTEM, Actor
 from bot.store.brief import Brief
 from bot.store.chain import GENESIS
 from bot.store.claims import Replica
+from bot.store.doors import Door, Page, due_since
+from bot.store.ends import Waiting
 from bot.store.outbox import PLACE_KEY, OutboxRow
 from bot.store.period import Outline
 from bot.store.proof import Verification
 from bot.store.readable import understood
 from bot.store.repository import Store, open_store
-from bot.store.transaction import Transaction
+from bot.store.transaction import Change, Transaction
 
 __all__ = [
     "GENESIS",
@@ -17,12 +19,17 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "Brief",
+    "Change",
+    "Door",
     "OutboxRow",
     "Outline",
+    "Page",
     "Replica",
     "Store",
     "Transaction",
     "Verification",
+    "Waiting",
+    "due_since",
     "open_store",
     "understood",
 ]

@@ -60,6 +60,12 @@ def claim(
     return tuple(sorted(values, key=lambda row: row.id))
 
 
+def is_any_free(connection: sa.Connection, now: datetime) -> bool:
+    """Whether there is something for `claim` to claim."""
+    open_ = _due(now).where(free(_BOX.c.claimed_until)).limit(1)
+    return connection.execute(open_.with_only_columns(_BOX.c.id)).first() is not None
+
+
 def renew(connection: sa.Connection, rows: Mapping[int, int], lease: timedelta) -> None:
     """Longer, for those (fence by id) that are still claimed under that fence."""
     for row_id, fence in rows.items():
@@ -132,12 +138,18 @@ def oldest(connection: sa.Connection, *, refused: bool = False) -> datetime | No
 
 
 def _due(now: datetime) -> sa.Select[Any]:
-    """The head is found among all that wait, whether due or not: nothing overtakes within a lane."""
-    heads = sa.select(sa.func.min(_BOX.c.id)).where(_BOX.c.settled_at.is_(None))
+    """The head is found among all that wait, whether due or not: nothing overtakes within a lane.
+
+    Row by row in their order, so that the look ends at the limit, however much waits.
+    """
+    other = _BOX.alias("other")
+    head = sa.select(sa.func.min(other.c.id)).where(
+        other.c.lane == _BOX.c.lane, other.c.settled_at.is_(None)
+    )
     return (
         sa.select(_BOX)
         .where(
-            _BOX.c.id.in_(heads.group_by(_BOX.c.lane)),
+            _BOX.c.id == head.scalar_subquery(),
             _BOX.c.settled_at.is_(None),
             sa.or_(_BOX.c.not_before.is_(None), _BOX.c.not_before <= now),
         )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import brief, chain, mapping, period, readable, tables
+from bot.store import brief, chain, doors, ends, mapping, period, readable, tables
 from bot.store.instant import free
 
 Value = TypeVar("Value")
@@ -157,6 +157,34 @@ class Reads(ABC):
             .order_by(upcoming.nulls_first(), _GRANT.c.created_at)
         )
         return self._all(model.Grant, _GRANT, query.limit(limit))
+
+    def is_any_due(self, now: datetime) -> bool:
+        """Whether the time of some active grant is over."""
+        with self._reading() as connection:
+            return ends.is_any_due(connection, now)
+
+    def ends_waiting(self, now: datetime) -> tuple[ends.Waiting, ...]:
+        """Where ends are to be worked on now that nobody works on; open doors first."""
+        with self._reading() as connection:
+            return ends.waiting(connection, now)
+
+    def doors_page(
+        self, after: doors.Page, limit: int = _BATCH
+    ) -> tuple[tuple[doors.Door, ...], doors.Page | None]:
+        """Some of all doors that may be open, and where the next are found, if there are more."""
+        with self._reading() as connection:
+            return doors.page(connection, after, limit)
+
+    def doors_changed(
+        self, seq: int, limit: int = _BATCH
+    ) -> tuple[int, frozenset[str], tuple[doors.Door, ...]]:
+        """Which grants the chain tells of after `seq`, and those of their doors that may be open.
+
+        First, how far it was read: `limit` events at most.
+        """
+        with self._reading() as connection:
+            seq, ids = doors.changed(connection, seq, limit)
+            return seq, ids, doors.some(connection, sorted(ids)) if ids else ()
 
     def next_deadline(self) -> datetime | None:
         """The earliest moment at which something must be done without anybody asking.

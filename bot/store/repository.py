@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bot import clock as clocks
 from bot import model
-from bot.store import chain, claims, outbox, proof, rewind, tables, upsert, walk
+from bot.store import chain, claims, ends, outbox, proof, rewind, tables, upsert, walk
 from bot.store.actor import SYSTEM, Actor
 from bot.store.database import Database
 from bot.store.migrate import migrate
@@ -101,6 +101,31 @@ class Store(Reads):
         with self._database.write() as connection:
             claims.let_go(connection, grant_id, fence)
 
+    def claim_ends(
+        self, where: ends.Waiting, now: datetime, holder: str, lease: timedelta, most: int
+    ) -> tuple[model.Grant, ...]:
+        """As `claim_grant`, some of the ends that wait there; the longest overdue first."""
+        with self._database.write() as connection:
+            return ends.take(connection, where, now, holder, lease, most)
+
+    def renew_grants(self, fences: Mapping[str, int], lease: timedelta) -> None:
+        """Work on these (fence by id) for `lease` from now on, as far as they are still ours."""
+        with self._database.write() as connection:
+            ends.renew(connection, fences, lease)
+
+    def release_grants(self, fences: Mapping[str, int]) -> None:
+        """Let go of these (fence by id), as far as they are ours: mostly none is, see above."""
+        with self._reading() as connection:
+            if not ends.is_any_held(connection, fences):
+                return
+        with self._database.write() as connection:
+            ends.let_go(connection, fences)
+
+    def forget_pauses(self) -> None:
+        """Whatever waits for its next attempt may be tried at once."""
+        with self._database.write() as connection:
+            ends.forget_pauses(connection)
+
     def begin_serving(self) -> bool:
         """Told by a process that is about to work. Whether it is known to be the only one.
 
@@ -132,6 +157,9 @@ class Store(Reads):
         self, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=60)
     ) -> tuple[outbox.OutboxRow, ...]:
         """As `outbox_due`, to be said: nobody else gets these for `lease` by the database's clock."""
+        with self._reading() as connection:  # whoever has nothing to say keeps nobody from writing
+            if not outbox.is_any_free(connection, now):
+                return ()
         with self._database.write() as connection:
             return outbox.claim(connection, now, limit, lease)
 

@@ -193,10 +193,16 @@ grant_transition = _transitions("grant_transition")
 def whole() -> sa.MetaData:
     """All tables with all indexes, for a comparison.
 
-    The index of lines that wait is a partial one, and no query has to know of it: to name it loads
+    The indexes of what waits are partial ones, and no query has to know of them: to name one loads
     every dialect with all of its drivers.
     """
     waits = outbox.c.settled_at.is_(None)
-    columns = (outbox.c.lane, outbox.c.id)
-    sa.Index("outbox_waiting", *columns, sqlite_where=waits, postgresql_where=waits)
+    ends = access_grant.c.status == sa.literal_column("'revoking'")
+    ending = (access_grant.c.target, access_grant.c.access_ended_at, access_grant.c.expires_at)
+    for name, columns, where in (
+        ("outbox_waiting", (outbox.c.lane, outbox.c.id), waits),
+        ("outbox_next", (outbox.c.id,), waits),
+        ("access_grant_ending", ending, ends),
+    ):
+        sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
     return metadata

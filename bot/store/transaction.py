@@ -4,15 +4,17 @@ Events and lines to say are gathered and written at the very end of the transact
 so that the chain is serial for the shortest time and numbers are handed out in the order of commit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, mapping, tables, tip, upsert
+from bot.store import chain, ends, mapping, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -28,6 +30,17 @@ _GRANT_MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
 }
 _LET_GO: Mapping[str, Any] = {"claimed_by": None, "claimed_until": None}
 _FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What became of one grant of a batch, under whose claim (`grant.fence`) the work was done."""
+
+    grant: model.Grant  # as it was claimed
+    to: model.GrantStatus | None = None  # none: it stays in its status
+    event: str | None  # of the audit; none for bookkeeping that tells an auditor nothing
+    goes_on: bool = False  # otherwise the claim ends here
+    changes: Mapping[str, Any]
 
 
 class Transaction(Reads):
@@ -141,6 +154,41 @@ class Transaction(Reads):
         self.record(f"grant.{to.value}", grant_id, {"from": from_, **_told(changes)})
         return grant
 
+    def move_due(self, limit: int, **changes: Any) -> Mapping[str, str]:
+        """Take active grants whose time is over by now to REVOKING; of each, the target by its id.
+
+        At most `limit`, longest overdue first. What somebody else is about to end is passed over.
+        """
+        found = ends.due(self.connection, self.at, limit)
+        self._begin_ends(tuple(found), model.GrantStatus.ACTIVE, changes)
+        return found
+
+    def move_all(self, from_: model.GrantStatus, limit: int, **changes: Any) -> tuple[str, ...]:
+        """Take grants in `from_` to REVOKING, at most `limit` of them; which."""
+        found = ends.in_status(self.connection, from_, limit)
+        self._begin_ends(found, from_, changes)
+        return found
+
+    def change_grants(
+        self, expected: model.GrantStatus, batch: Sequence[Change]
+    ) -> tuple[model.Grant, ...]:
+        """Record what became of the grants of a batch; those it was recorded of.
+
+        Left out is what is no longer in `expected`, or what somebody else works on by now: nothing
+        of it is changed, and it does not keep the others from being recorded.
+        """
+        fences = {each.grant.id: each.grant.fence for each in batch}
+        ours = frozenset(ends.in_hand(self.connection, fences, expected))
+        told, rows = [], defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
+        for each in batch:
+            if each.grant.id in ours:
+                grant, values = self._changed(expected, each)
+                rows[tuple(sorted(values.keys() - {"id"}))].append(values)
+                told.append(grant)
+        for names, some in rows.items():
+            ends.change_each(self.connection, names, some)
+        return tuple(told)
+
     def note_grant(
         self,
         grant_id: str,
@@ -222,8 +270,9 @@ class Transaction(Reads):
         seq, prev = tip.hold(self.connection)
         if self._events:
             tip.append(self.connection, self._linked(seq, prev))
-        for line in self._lines:
-            self._insert(tables.outbox, line)
+        if self._lines:  # numbered in the order said
+            statement = upsert.insert(self.connection, tables.outbox).on_conflict_do_nothing()
+            self.connection.execute(statement, self._lines)
 
     def _linked(self, seq: int, prev: str) -> list[model.AuditEvent]:
         """What was gathered, as the events behind that one."""
@@ -243,6 +292,39 @@ class Transaction(Reads):
             linked.append(event)
         return linked
 
+    def _begin_ends(
+        self, ids: Sequence[str], from_: model.GrantStatus, changes: Mapping[str, Any]
+    ) -> None:
+        if not ids:
+            return
+        table, to = tables.access_grant, model.GrantStatus.REVOKING
+        values = {**_FRESH_STEP, **changes}
+        _check_changes(values)
+        self.connection.execute(
+            sa.update(table).where(table.c.id.in_(ids)).values({**values, "status": to})
+        )
+        told = {"from": from_, **_told(changes)}
+        for grant_id in ids:
+            self.record(f"grant.{to.value}", grant_id, told)
+
+    def _changed(
+        self, expected: model.GrantStatus, each: Change
+    ) -> tuple[model.Grant, dict[str, Any]]:
+        """What the grant becomes, and what is to be written for it; the event is noted."""
+        _check_changes(each.changes)
+        moves = each.to is not None and each.to is not expected
+        if moves and (expected, each.to) not in model.GRANT_TRANSITIONS:
+            raise ValueError(f"no grant goes from {expected.value} to {each.to}")
+        changes = {**(_FRESH_STEP if moves else {}), **each.changes}
+        if each.event is not None:
+            told = _told(each.changes)
+            self.record(each.event, each.grant.id, {"from": expected, **told} if moves else told)
+        values = {**changes, "id": each.grant.id, "status": each.to or expected}
+        values |= {} if each.goes_on else _LET_GO
+        if "activity" in changes:
+            values["used"] = mapping.was_used(changes["activity"])
+        return replace(each.grant, status=each.to or expected, **changes), values
+
     def _change_grant(
         self,
         grant_id: str,
@@ -253,9 +335,7 @@ class Transaction(Reads):
         *,
         goes_on: bool = False,
     ) -> model.Grant:
-        unknown = changes.keys() - _GRANT_MAY_CHANGE
-        if unknown:
-            raise ValueError(f"a grant's {', '.join(sorted(unknown))} cannot be changed")
+        _check_changes(changes)
         values = {**changes, "status": to}
         if "activity" in values:
             values["used"] = mapping.was_used(values["activity"])
@@ -286,6 +366,12 @@ class Transaction(Reads):
         statement = upsert.insert(self.connection, table).values(**values).on_conflict_do_nothing()
         inserted = self.connection.execute(statement.returning(*table.primary_key))
         return inserted.first() is not None
+
+
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    unknown = changes.keys() - _GRANT_MAY_CHANGE
+    if unknown:
+        raise ValueError(f"a grant's {', '.join(sorted(unknown))} cannot be changed")
 
 
 def _told(changes: Mapping[str, Any]) -> dict[str, Any]:

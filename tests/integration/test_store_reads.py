@@ -155,6 +155,8 @@ def test_what_is_live_or_waiting_is_in_every_outline(state: stores.Store) -> Non
 LAWFUL_WALKS = (
     "SCAN outbox USING INDEX outbox_waiting",  # holds only what waits
     "SCAN outbox USING COVERING INDEX outbox_waiting",
+    "SCAN outbox USING INDEX outbox_next",
+    "SCAN outbox USING COVERING INDEX outbox_next",
     "SCAN audit_event USING INDEX sqlite_autoindex_audit_event_1",  # backwards, one step
     "SCAN access_request USING INDEX access_request_by_creation",  # the newest, up to the limit
 )

@@ -1,0 +1,167 @@
+"""Ends by the batch: what is due, what is to be done where, and who takes it.
+
+A batch is of one target. What others have locked or claimed is passed over, so that of several
+replicas each takes another part and none waits for another.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot import model
+from bot.store import readable, tables
+from bot.store.instant import Instant, free
+
+_GRANT = tables.access_grant
+# Written out, not bound: only so is the partial index on them known to fit.
+_REVOKING = _GRANT.c.status == sa.literal_column(f"'{model.GrantStatus.REVOKING}'")
+_OPEN = _GRANT.c.access_ended_at.is_(None)
+_HELD = _GRANT.c.claimed_by.is_not(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Ends on one target that somebody may work on now."""
+
+    target: str
+    open: (
+        bool  # access has not ended, or is not known to have; otherwise something is to be removed
+    )
+
+
+def due(connection: sa.Connection, now: datetime, limit: int) -> Mapping[str, str]:
+    """Active grants whose time is over and that nobody else is about to end: target by id.
+
+    Locked until the transaction ends, longest overdue first.
+    """
+    query = sa.select(_GRANT.c.id, _GRANT.c.target).where(*_is_due(now))
+    query = query.order_by(_GRANT.c.expires_at).limit(limit).with_for_update(skip_locked=True)
+    return {row.id: row.target for row in connection.execute(query)}
+
+
+def is_any_due(connection: sa.Connection, now: datetime) -> bool:
+    """Whether there is an active grant whose time is over."""
+    return (
+        connection.execute(sa.select(_GRANT.c.id).where(*_is_due(now)).limit(1)).first() is not None
+    )
+
+
+def in_status(connection: sa.Connection, status: model.GrantStatus, limit: int) -> tuple[str, ...]:
+    """Some grants of that status, locked until the transaction ends."""
+    query = sa.select(_GRANT.c.id).where(_GRANT.c.status == status)
+    query = query.order_by(_GRANT.c.expires_at, _GRANT.c.id).limit(limit).with_for_update()
+    return tuple(row.id for row in connection.execute(query))
+
+
+def waiting(connection: sa.Connection, now: datetime) -> tuple[Waiting, ...]:
+    """Where something is to be done now that nobody is doing; open doors first."""
+    query = sa.select(_GRANT.c.target, _OPEN.label("open")).where(_REVOKING, *_may_be_tried(now))
+    rows = connection.execute(query.distinct())
+    found = (Waiting(target=row.target, open=bool(row.open)) for row in rows)
+    return tuple(sorted(found, key=lambda each: (not each.open, each.target)))
+
+
+def take(
+    connection: sa.Connection,
+    where: Waiting,
+    now: datetime,
+    holder: str,
+    lease: timedelta,
+    most: int,
+) -> tuple[model.Grant, ...]:
+    """Some of what waits there, ours for `lease`, each with a new fence; longest overdue first.
+
+    What the look found free may have been taken by the time its row is locked, so the change asks
+    again.
+    """
+    phase = _OPEN if where.open else sa.not_(_OPEN)
+    look = sa.select(_GRANT.c.id).where(
+        _REVOKING, _GRANT.c.target == where.target, phase, *_may_be_tried(now)
+    )
+    look = look.order_by(_GRANT.c.expires_at).limit(most).with_for_update(skip_locked=True)
+    ids = connection.execute(look).scalars().all()
+    if not ids:
+        return ()
+    taken = connection.execute(
+        sa.update(_GRANT)
+        .where(_GRANT.c.id.in_(ids), _REVOKING, phase, free(_GRANT.c.claimed_until))
+        .values(fence=_GRANT.c.fence + 1, claimed_by=holder, claimed_until=Instant(lease))
+        .returning(_GRANT.c.id)
+    )
+    query = sa.select(_GRANT).where(_GRANT.c.id.in_(taken.scalars().all()))
+    query = query.order_by(_GRANT.c.expires_at, _GRANT.c.id)
+    return readable.values(connection, model.Grant, _GRANT, query)
+
+
+def renew(connection: sa.Connection, fences: Mapping[str, int], lease: timedelta) -> None:
+    """Hold these (fence by id) for `lease` from now on, as far as they are still held so."""
+    ours = _fenced(fences, _HELD).with_for_update()
+    _set(connection, _of(connection, ours, fences), {"claimed_until": Instant(lease)})
+
+
+def let_go(connection: sa.Connection, fences: Mapping[str, int]) -> None:
+    """Whoever wants these may have them, as far as they are still held under that fence."""
+    ours = _fenced(fences, _HELD).with_for_update()
+    _set(connection, _of(connection, ours, fences), {"claimed_by": None, "claimed_until": None})
+
+
+def is_any_held(connection: sa.Connection, fences: Mapping[str, int]) -> bool:
+    """Whether one of these (fence by id) is still held under that fence."""
+    return bool(_of(connection, _fenced(fences, _HELD), fences))
+
+
+def in_hand(
+    connection: sa.Connection, fences: Mapping[str, int], expected: model.GrantStatus
+) -> tuple[str, ...]:
+    """Which of these (fence by id) are still `expected` and nobody else's; locked from now on."""
+    ours = _fenced(fences, _GRANT.c.status == expected).with_for_update()
+    return _of(connection, ours, fences)
+
+
+def change_each(
+    connection: sa.Connection, names: Collection[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Set the columns `names` of each row's grant to what the row says; rows also name the `id`."""
+    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
+    statement = sa.update(_GRANT).where(_GRANT.c.id == sa.bindparam("old_id")).values(values)
+    given = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in rows]
+    connection.execute(statement, given)
+
+
+def forget_pauses(connection: sa.Connection) -> None:
+    """Whatever waits for its next attempt may be tried now."""
+    moving = (model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING)
+    waits = (_GRANT.c.status.in_(moving), _GRANT.c.next_attempt_at.is_not(None))
+    connection.execute(sa.update(_GRANT).where(*waits).values(next_attempt_at=None))
+
+
+def _is_due(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_GRANT.c.status == model.GrantStatus.ACTIVE, _GRANT.c.expires_at <= now)
+
+
+def _may_be_tried(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    upcoming = _GRANT.c.next_attempt_at
+    return (sa.or_(upcoming.is_(None), upcoming <= now), free(_GRANT.c.claimed_until))
+
+
+def _fenced(
+    fences: Mapping[str, int], condition: sa.ColumnElement[bool]
+) -> sa.Select[tuple[str, int]]:
+    """In the order of their ids, so that two who lock some of the same never wait for one another."""
+    query = sa.select(_GRANT.c.id, _GRANT.c.fence).where(_GRANT.c.id.in_(fences), condition)
+    return query.order_by(_GRANT.c.id)
+
+
+def _of(
+    connection: sa.Connection, query: sa.Select[tuple[str, int]], fences: Mapping[str, int]
+) -> tuple[str, ...]:
+    rows = connection.execute(query)
+    return tuple(row.id for row in rows if row.fence == fences[row.id])
+
+
+def _set(connection: sa.Connection, ids: Sequence[str], values: Mapping[str, Any]) -> None:
+    if ids:
+        connection.execute(sa.update(_GRANT).where(_GRANT.c.id.in_(ids)).values(values))
