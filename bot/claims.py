@@ -10,8 +10,10 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
-from datetime import timedelta
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -26,6 +28,13 @@ ENDING = timedelta(seconds=6)  # a killed replica's ends are taken over so soon
 RENEW_EVERY = 1.5  # seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    fence: int
+    lease: timedelta
+    fresh: float  # until this of `time.monotonic()` it needs no renewal
+
+
 class Claims:
     """What this process works on. Thread-safe."""
 
@@ -33,7 +42,7 @@ class Claims:
         self._store = store
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._lock = threading.Lock()
-        self._held: dict[str, tuple[int, timedelta]] = {}  # fence and lease by grant
+        self._held: dict[str, _Held] = {}  # by grant
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -46,17 +55,31 @@ class Claims:
         Raises Busy and StoreError when the record does not answer.
         """
         grant = self._store.claim_grant(grant_id, expected, self.name, lease)
-        if grant is None:
-            yield None
-            return
-        with self._lock:
-            self._held[grant_id] = (grant.fence, lease)
-        try:
+        with self._holding(() if grant is None else (grant,), lease):
             yield grant
+
+    @contextlib.contextmanager
+    def hold_ends(
+        self, where: store.Waiting, now: datetime, most: int
+    ) -> Iterator[tuple[model.Grant, ...]]:
+        """As `hold`, some of the ends that wait there, for as long as an end is held; maybe none."""
+        grants = self._store.claim_ends(where, now, self.name, ENDING, most)
+        with self._holding(grants, ENDING):
+            yield grants
+
+    @contextlib.contextmanager
+    def _holding(self, grants: Sequence[model.Grant], lease: timedelta) -> Iterator[None]:
+        fresh = time.monotonic() + RENEW_EVERY
+        with self._lock:
+            self._held |= {g.id: _Held(fence=g.fence, lease=lease, fresh=fresh) for g in grants}
+        try:
+            yield
         finally:
             with self._lock:
-                del self._held[grant_id]
-            self._release(grant)
+                for grant in grants:
+                    self._held.pop(grant.id, None)
+            if grants:
+                self._release({grant.id: grant.fence for grant in grants})
 
     def still_ours(self, grant: model.Grant, lease: timedelta) -> bool:
         """Whether nobody has taken it over; if so it is ours for `lease` from now on."""
@@ -80,18 +103,20 @@ class Claims:
     def _keep(self) -> None:
         while not self._closing.wait(RENEW_EVERY):
             with self._lock:
-                held = dict(self._held)
-            for grant_id, (fence, lease) in held.items():
-                self._renew(grant_id, fence, lease)
+                now = time.monotonic()
+                old = {key: each for key, each in self._held.items() if each.fresh <= now}
+            for lease in {each.lease for each in old.values()}:
+                fences = {key: each.fence for key, each in old.items() if each.lease == lease}
+                self._renew(fences, lease)
 
-    def _renew(self, grant_id: str, fence: int, lease: timedelta) -> None:
+    def _renew(self, fences: Mapping[str, int], lease: timedelta) -> None:
         try:
-            self._store.renew_grant(grant_id, fence, lease)
+            self._store.renew_grants(fences, lease)
         except Exception as error:  # noqa: BLE001 - the top of a thread; the next turn tries again
-            _log.warning("claim_not_renewed", grant=grant_id, why=str(error))
+            _log.warning("claim_not_renewed", grants=sorted(fences), why=str(error))
 
-    def _release(self, grant: model.Grant) -> None:
+    def _release(self, fences: Mapping[str, int]) -> None:
         try:
-            self._store.release_grant(grant.id, grant.fence)
-        except (errors.Busy, errors.StoreError) as error:  # it runs out
-            _log.warning("claim_not_released", grant=grant.id, why=str(error))
+            self._store.release_grants(fences)
+        except (errors.Busy, errors.StoreError) as error:  # they run out
+            _log.warning("claim_not_released", grants=sorted(fences), why=str(error))

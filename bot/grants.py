@@ -6,7 +6,7 @@ in Slack is written with that record. Doubt refuses a grant; it never stops an e
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,6 +20,7 @@ from bot import (
     ending,
     errors,
     faults,
+    lastknown,
     model,
     notices,
     outcry,
@@ -30,6 +31,7 @@ from bot import (
     skew,
     store,
     unrecorded,
+    work,
 )
 from bot import catalog as catalogs
 from bot import clock as clocks
@@ -59,6 +61,7 @@ class Grants:
         strays: Mapping[str, engines_.Engine] | None = None,
         wake: Callable[[], None] = lambda: None,
         cry: outcry.Outcry | None = None,
+        rush: work.Rush | None = None,
     ) -> None:
         """`engines`: by target; `strays`: by grant, see `places`."""
         targets, engines = engines, {**engines, **(strays or {})}
@@ -85,6 +88,7 @@ class Grants:
             clock=clock,
             wake=wake,
             claimed=self.claims,
+            rush=rush or work.Rush(),
             unrecorded=self.outcry.about_ends,
         )
         self._unrecorded = unrecorded.Unrecorded(
@@ -107,9 +111,15 @@ class Grants:
         """One attempt to make the access real. A target's failure is recorded, not raised."""
         return self._activation.attempt(grant_id)
 
-    def begin_due(self) -> tuple[model.Grant, ...]:
-        """Record every end that is due, or was wanted; returns those whose doors to `shut` without."""
-        return (*self._unrecorded.record(), *self._ending.begin_due())
+    def begin_due(
+        self, begun: Callable[[Collection[str]], None] = lambda _targets: None
+    ) -> tuple[store.Door, ...]:
+        """Record every end that is due, or was wanted; returns those whose doors to shut without.
+
+        `begun` is told the targets on which ends were begun, batch by batch.
+        """
+        wanted = map(lastknown.door, self._unrecorded.record())
+        return (*wanted, *self._ending.begin_due(begun))
 
     def judge_leap(self) -> None:
         """End what two clocks out of three say is over, while the machine's is doubted."""
@@ -121,18 +131,32 @@ class Grants:
         """End the access of a grant whose end cannot be recorded just now."""
         self._unrecorded.shut(grant_id)
 
+    def shut_due(self, target: str) -> None:
+        """The same for every grant on that target that is over by what is remembered, or wanted so."""
+        for grant_id in self._unrecorded.open_on(target):
+            self._unrecorded.shut(grant_id)
+        self._ending.closing.shut_due(target)
+
     def close(self, grant_id: str) -> model.Grant:
         """First phase of an end, one attempt: no login, no session."""
-        return self._ending.close(grant_id)
+        return self._ending.closing.attempt(grant_id)
+
+    def close_some(self, target: str) -> bool:
+        """The same for a batch of what waits on that target; whether more may wait."""
+        return self._ending.closing.attempt_some(target)
 
     def clean(self, grant_id: str) -> model.Grant:
         """Second phase, one attempt: what was done is read, the role removed and proven gone."""
-        return self._ending.clean(grant_id)
+        return self._ending.cleaning.attempt(grant_id)
+
+    def clean_some(self, target: str) -> bool:
+        """The same for a batch of what waits on that target; whether more may wait."""
+        return self._ending.cleaning.attempt_some(target)
 
     def end(self, grant_id: str) -> model.Grant:
         """Both phases, one attempt each."""
-        self._ending.close(grant_id)
-        return self._ending.clean(grant_id)
+        self.close(grant_id)
+        return self.clean(grant_id)
 
     def watch(self) -> None:
         """Raise, repeat and end the alarms about what needs a person."""
@@ -189,6 +213,11 @@ class Grants:
         """
         actor = store.Actor(kind="operator", id=login, name=login)
         return self._end_by(grant_id, actor, model.EndCause.OPERATOR, comment)
+
+    def revoke_all_as_operator(self, login: str, comment: str = "") -> Iterator[tuple[str, ...]]:
+        """The same for every grant there is, a batch at a time; the ids of each."""
+        actor = store.Actor(kind="operator", id=login, name=login)
+        return self._ending.begin_all(model.EndCause.OPERATOR, actor, comment)
 
     def shorten(self, grant_id: str, left: timedelta, login: str) -> model.Grant:
         """Bring the deadline nearer, never later. Raises NotFound, TooLate, NotAllowed."""

@@ -30,6 +30,7 @@ _RENEW_EVERY = 4.0  # seconds
 _MARGIN = 1.0  # seconds before its end from which on a claim is taken for lost
 _POISON = 8  # times a row may break the poster before it is given up
 _AT_LEAST_EVERY = 1.0  # seconds between looks, woken or not
+_ROOM = 0.05  # seconds between looks whether a rush is over
 _IN_CHANNEL = frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY})
 _IN_AUDIT = frozenset({Kind.AUDIT, Kind.ALARM, Kind.FINDING, Kind.DIGEST})
 
@@ -64,8 +65,17 @@ class Poster(Protocol):
 class Outbox:
     """Takes rows from the store to the poster."""
 
-    def __init__(self, *, store: store.Store, poster: Poster, clock: clocks.Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: store.Store,
+        poster: Poster,
+        clock: clocks.Clock,
+        rush: work.Rush | None = None,
+    ) -> None:
+        """Words wait while there is a `rush`: ends go first."""
         self._store = store
+        self._rush = rush or work.Rush()
         self._poster = poster
         self._clock = clock
         self._lock = threading.Lock()
@@ -118,6 +128,10 @@ class Outbox:
             self._bell.clear()
             try:
                 self._renew()
+                if self._rush.is_on():
+                    time.sleep(_ROOM)
+                    self._bell.set()
+                    continue
                 self._hand_out()
             except Exception:  # noqa: BLE001 - the top of a thread: a locked store must not end it
                 _log.exception("outbox_look_failed")

@@ -7,7 +7,7 @@ target is no longer there, a connection is set up from that note.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
@@ -125,7 +125,7 @@ def ends_only(engine: engines_.Engine, why: str) -> engines_.Engine:
 
 
 def engine_of(
-    engines: Mapping[str, engines_.Engine], grant: model.Grant | store.Brief
+    engines: Mapping[str, engines_.Engine], grant: model.Grant | store.Brief | store.Door
 ) -> engines_.Engine | None:
     """The way to the server that this grant is on."""
     return engines.get(key(grant.id)) or engines.get(grant.target)
@@ -163,40 +163,14 @@ def connected(place: Place, connect: Connect) -> engines_.Engine:
         return lost
 
 
-class _Ended(Protocol):
-    """What a phase of an end comes to: spec.Closed or spec.Removed."""
+class Told(Protocol):
+    """Whoever tells which server it is."""
 
-    @property
-    def missing(self) -> bool:
-        """Whether there was no such role."""
-
-
-Ended = TypeVar("Ended", bound=_Ended)
+    def identity(self) -> str:
+        """See `db_grants.engine.Engine.identity`."""
 
 
-def proven(
-    engine: engines_.Engine,
-    grant: model.Grant,
-    phase: Callable[[spec.ManagedRole], Ended],
-    role: spec.ManagedRole | None,
-) -> Ended | None:
-    """Carry out a phase of an end; a role that is not there proves it only on its own server.
-
-    A URL may name another server by now, where a role of ours never was while it lives on elsewhere.
-    A standby that was promoted, and a server restored from a backup, are the same server. Raises
-    TargetUnavailable, and what the phase raises.
-    """
-    try:
-        done = phase(role) if role else None
-    except target_errors.ForeignRole:  # OIDs mean nothing on another server
-        ensure_same(engine, grant)
-        raise
-    if done is None or done.missing:
-        ensure_same(engine, grant)
-    return done
-
-
-def ensure_same(engine: engines_.Engine, grant: model.Grant) -> None:
+def ensure_same(engine: Told, grant: model.Grant | store.Door) -> None:
     """Raise TargetUnavailable unless `engine` leads to the server that the grant's role was made on.
 
     Nothing is asked of a grant of a version that did not record that.

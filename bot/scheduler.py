@@ -4,12 +4,15 @@ It holds no truth. Whatever is due stands in the record, and every ring looks th
 that is lost costs a second, never a revocation. APScheduler runs in memory for that reason; its
 persistent store drops what it missed (misfire_grace_time), and unpickles what it reads.
 https://apscheduler.readthedocs.io/en/3.x/userguide.html
+
+Two threads look. The sweeper sees only to what is due and whom it concerns at once; everything that
+can be a moment late is a chore of the other, and no chore delays an end.
 """
 
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -29,9 +32,14 @@ LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # what a dead replica had claimed is
 HEARTBEAT_EVERY = timedelta(seconds=10)
 HEARTBEAT = status.HEARTBEAT
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
+_POLL = 0.1  # seconds between looks whether another process has committed something
+_LONGEST_POLL = 1.0  # seconds
+_CHORES_EVERY = 1.0  # seconds
+_CHORES_APART = 0.2  # seconds, at least, however much is committed
+_SWEEPS_WITHIN = 30.0  # seconds; a sweeper that hangs for longer has no heartbeat
 _ROOM = 2.0  # times as long as a look takes, the next one waits
 _MOST_ROOM = 0.25  # seconds; at rest a look takes milliseconds
-_MOST = 5000  # grants handed out in one sweep
+_MOST = 5000  # grants to be made that are handed out in one sweep
 
 
 class Scheduler:
@@ -59,30 +67,35 @@ class Scheduler:
         self._clock = clock
         self._rung = threading.Event()
         self._hurry = threading.Event()  # a deadline is there: leave no room
+        self._chores_rung = threading.Event()
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._sweeper: threading.Thread | None = None
+        self._chores: threading.Thread | None = None
         self._bell: BackgroundScheduler | None = None
         self._woken = True
         self._marker: int | None = None
+        self._deadline: datetime | None = None  # as of the last look
         self._looked = datetime.min.replace(tzinfo=clock.now().tzinfo)
         self._beaten = self._looked
+        self._swept = time.monotonic()
 
     def start(self) -> None:
         """Take up whatever the record says is unfinished, then ring on."""
         self.sweep(everything=True)
         self._hang_bell()
-        self._start_sweeper()
+        self._start_threads()
 
     def stop(self, deadline: float) -> None:
         """Ring no more; a sweep in progress ends by `time.monotonic()` `deadline` or is abandoned."""
         self._closing.set()
-        self._rung.set()
-        self._hurry.set()
+        for event in (self._rung, self._hurry, self._chores_rung):
+            event.set()
         if self._bell is not None:
             self._bell.shutdown(wait=False)
             self._bell = None
-        if self._thread is not None:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+        for thread in (self._sweeper, self._chores):
+            if thread is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def wake(self) -> None:
         """Something was committed: look now."""
@@ -91,50 +104,71 @@ class Scheduler:
         self._outbox.wake()
 
     def hand_over(self, grant: model.Grant) -> None:
-        """The next step of that grant goes to its target's lane at once: no sweep has to find it."""
-        if self._thread is not None:  # running
-            self._dispatch(grant, *self._next_step(grant))
+        """A grant to be made goes to its target's lane at once: no sweep has to find it."""
+        if self._sweeper is not None:  # running
+            self._make(grant)
         self._outbox.wake()
 
     def alive(self) -> bool:
-        """Whether the sweeper lives."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether whoever sweeps and does the chores lives."""
+        return _lives(self._sweeper) and _lives(self._chores)
 
     def sweep(self, *, everything: bool = False) -> None:
         """Look at the record once and hand out what is due; `everything`: also what waits to retry."""
-        now = self._clock.now()
+        if everything:
+            self._step("forget_pauses", self._store.forget_pauses)
+        self._sweep_urgent()
+        self._do_chores()
+
+    def _sweep_urgent(self) -> None:
         self._step("leap", self._grants.judge_leap)
         self._step("begin_due", self._begin_due)
-        for moving in (model.GrantStatus.REVOKING, model.GrantStatus.ACTIVATING):
-            hand_out = functools.partial(self._hand_out, moving, now, everything=everything)
-            self._step(f"hand_out_{moving}", hand_out)
+        self._step("ends", self._hand_out_ends)
+        self._step("activations", self._hand_out_activations)
+        self._step("arm", self._arm)
+
+    def _do_chores(self) -> None:
         self._step("deadlines", self._move_deadlines)
         self._step("lapse", self._access.lapse)
         self._step("watch", self._grants.watch)
         self._step("skew", self._measure_clocks)
         self._step("reconcile", self._reconcile)
         self._step("digest", self._digests.say_if_due)
-        self._step("arm", self._arm)
         self._outbox.wake()
 
-    def _start_sweeper(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._thread.start()
+    def _start_threads(self) -> None:
+        if not _lives(self._sweeper):
+            self._sweeper = threading.Thread(target=self._run, name="sweeper", daemon=True)
+            self._sweeper.start()
+        if not _lives(self._chores):
+            self._chores = threading.Thread(target=self._run_chores, name="chores", daemon=True)
+            self._chores.start()
 
     def _run(self) -> None:
+        heard, pause = time.monotonic(), _POLL
         while not self._closing.is_set():
-            rung = self._rung.wait(_SILENCE)
+            rung = self._rung.wait(min(pause, _SILENCE))
             self._rung.clear()
             if self._closing.is_set():
                 return
-            if not rung:
-                self._repair_bell()
             began = time.monotonic()
-            try:
-                self._ring(forced=not rung)
-            except Exception:  # noqa: BLE001 - the top of a thread: it must outlive a locked store
-                _log.exception("sweep_failed")
+            silent = not rung and began - heard > _SILENCE
+            if silent:
+                self._repair_bell()
+            heard = began if rung or silent else heard
+            looked = self._ring(forced=silent)
+            if not rung:  # what commits again and again without a word is looked at less and less
+                pause = min(2 * pause, _LONGEST_POLL) if looked else _POLL
             self._leave_room(time.monotonic() - began)
+
+    def _run_chores(self) -> None:
+        while not self._closing.is_set():
+            self._chores_rung.wait(_CHORES_EVERY)
+            self._chores_rung.clear()
+            if self._closing.wait(_CHORES_APART):
+                return
+            self._do_chores()
+            self._step("beat", self._beat)
 
     def _leave_room(self, took: float) -> None:
         """A thousand ends commit, and so ring, several thousand times: looking must not keep the
@@ -143,10 +177,18 @@ class Scheduler:
         self._hurry.wait(min(took * _ROOM, _MOST_ROOM))
         self._hurry.clear()
 
-    def _ring(self, *, forced: bool) -> None:
-        if forced or self._worth_a_look():
-            self.sweep()
-        self._beat()
+    def _ring(self, *, forced: bool) -> bool:
+        """Look, if that is worth it; whether it was."""
+        worth = forced
+        try:
+            worth = worth or self._worth_a_look()
+            if worth:
+                self._sweep_urgent()
+                self._chores_rung.set()
+        except Exception:  # noqa: BLE001 - the top of a thread: it must outlive a locked store
+            _log.exception("sweep_failed")
+        self._swept = time.monotonic()
+        return worth
 
     def _worth_a_look(self) -> bool:
         """A record that cannot be read is no reason to look away: what is due must end."""
@@ -160,41 +202,78 @@ class Scheduler:
         """Whether a look is worth it: woken, committed to by anybody, a deadline, or long ago."""
         now, marker = self._clock.now(), self._store.version_marker()
         woken, self._woken = self._woken, False
-        deadline = self._store.next_deadline()
         worth = (
             woken
             or marker != self._marker
             or now - self._looked >= LOOK_AT_LEAST_EVERY
-            or (deadline is not None and deadline <= now)
+            or (self._deadline is not None and self._deadline <= now)
         )
         self._marker = marker
         if worth:
             self._looked = now
         return worth
 
-    def _hand_out(self, status: model.GrantStatus, now: datetime, *, everything: bool) -> None:
-        if everything:
-            found = self._store.grants(status={status}, limit=_MOST)
-        elif status is model.GrantStatus.REVOKING:
-            found = self._store.revoking(now, _MOST)
-        else:
-            found = self._store.activating(now, _MOST)
-        for grant in found:
-            self._dispatch(grant, *self._next_step(grant))
+    def _hand_out_ends(self) -> None:
+        for waiting in self._store.ends_waiting(self._clock.now()):
+            if waiting.open:
+                self._close_on([waiting.target])
+            else:
+                clean = functools.partial(self._clean, waiting.target)
+                self._submit(waiting.target, "cleaning", clean, work.Urgency.CLEAN)
+
+    def _hand_out_activations(self) -> None:
+        for grant in self._store.activating(self._clock.now(), _MOST):
+            self._make(grant)
+
+    def _make(self, grant: model.Grant) -> None:
+        make = functools.partial(self._grants.activate, grant.id)
+        self._submit(grant.target, grant.id, make, work.Urgency.GRANT)
 
     def _begin_due(self) -> None:
-        for grant in self._grants.begin_due():
-            self._dispatch(grant, self._grants.shut, work.Urgency.CLOSE)
+        """Batch by batch, and the first doors are shut while the last ends are being recorded."""
+        unrecorded = self._grants.begin_due(self._close_on)
+        for target in dict.fromkeys(door.target for door in unrecorded):
+            shut = functools.partial(self._grants.shut_due, target)
+            self._submit(target, "shutting", shut, work.Urgency.CLOSE)
+
+    def _close_on(self, targets: Collection[str]) -> None:
+        """Whoever is at it there may have looked just before these were begun."""
+        for target in targets:
+            close = functools.partial(self._close, target)
+            self._submit(target, "closing", close, work.Urgency.CLOSE, again=True)
+
+    def _close(self, target: str, *, alone: bool = True) -> None:
+        """Until no more waits; where that is more than one batch, by two workers."""
+        while self._grants.close_some(target):
+            if alone:
+                alone, also = False, functools.partial(self._close, target, alone=False)
+                self._submit(target, "closing too", also, work.Urgency.CLOSE)
+
+    def _clean(self, target: str) -> None:
+        """One batch; then it is the turn of what is more urgent there."""
+        if self._grants.clean_some(target):
+            clean = functools.partial(self._clean, target)
+            self._submit(target, "cleaning", clean, work.Urgency.CLEAN, again=True)
+
+    def _submit(
+        self,
+        target: str,
+        subject: str,
+        job: Callable[[], object],
+        urgency: work.Urgency,
+        *,
+        again: bool = False,
+    ) -> None:
+        try:
+            self._lanes.target(target).submit(subject, job, urgency, again=again)
+        except errors.Busy:  # the next sweep hands it out
+            _log.warning("lane_full", target=target)
 
     def _move_deadlines(self) -> None:
         """Beside the grant's own place in the lane, so that its end waits for nothing."""
         for grant in self._grants.deadlines.behind():
             move = functools.partial(self._grants.deadlines.move, grant.id)
-            try:
-                lane = self._lanes.target(grant.target)
-                lane.submit(f"deadline:{grant.id}", move, work.Urgency.GRANT)
-            except errors.Busy:
-                _log.warning("lane_full", target=grant.target)
+            self._submit(grant.target, f"deadline:{grant.id}", move, work.Urgency.GRANT)
 
     def _clock_urgency(self) -> work.Urgency:
         """Ends may hang on what a target's clock says."""
@@ -203,35 +282,13 @@ class Scheduler:
     def _measure_clocks(self) -> None:
         for target in self._grants.skew.due():
             look = functools.partial(self._grants.skew.look, target)
-            try:
-                self._lanes.target(target).submit("clock", look, self._clock_urgency())
-            except errors.Busy:
-                _log.warning("lane_full", target=target)
+            self._submit(target, "clock", look, self._clock_urgency())
 
     def _reconcile(self) -> None:
         """Each target in its own lane, after whatever is urgent there."""
         for target in self._reconciler.due():
             look = functools.partial(self._reconciler.look, target)
-            try:
-                self._lanes.target(target).submit("reconcile", look, work.Urgency.CLEAN)
-            except errors.Busy:
-                _log.warning("lane_full", target=target)
-
-    def _dispatch(
-        self, grant: model.Grant, job: Callable[[str], object], urgency: work.Urgency
-    ) -> None:
-        try:
-            lane = self._lanes.target(grant.target)
-            lane.submit(grant.id, functools.partial(job, grant.id), urgency)
-        except errors.Busy:  # the next sweep hands it out
-            _log.warning("lane_full", target=grant.target)
-
-    def _next_step(self, grant: model.Grant) -> tuple[Callable[[str], object], work.Urgency]:
-        if grant.status is model.GrantStatus.ACTIVATING:
-            return self._grants.activate, work.Urgency.GRANT
-        if grant.access_ended_at is None:
-            return self._grants.close, work.Urgency.CLOSE
-        return self._grants.clean, work.Urgency.CLEAN
+            self._submit(target, "reconcile", look, work.Urgency.CLEAN)
 
     def _step(self, name: str, step: Callable[[], object]) -> None:
         """One part of a sweep; its failure must not keep the others from being done."""
@@ -255,9 +312,9 @@ class Scheduler:
     def _toll(self) -> None:
         """Ring, and see that somebody hears it: the bell and the sweeper watch one another."""
         self._rung.set()
-        if self._thread is not None and not self.alive() and not self._closing.is_set():
+        if self._sweeper is not None and not self.alive() and not self._closing.is_set():
             _log.critical("sweeper_died")
-            self._start_sweeper()
+            self._start_threads()
 
     def _repair_bell(self) -> None:
         """APScheduler's thread can die unseen (a job of another process vanishing under it)."""
@@ -268,17 +325,17 @@ class Scheduler:
 
     def _arm(self) -> None:
         """Ring at the next deadline to the moment, not to the second."""
-        deadline = self._store.next_deadline()
+        self._deadline = deadline = self._store.next_deadline()
         if self._bell is None or deadline is None:
             return
         now = self._clock.now()
         if now < deadline <= now + timedelta(days=1):
             moment = datetime.now(UTC) + (deadline - now)  # the bell goes by the machine's clock
             self._bell.add_job(
-                self._deadline, DateTrigger(moment), id="deadline", replace_existing=True
+                self._strike, DateTrigger(moment), id="deadline", replace_existing=True
             )
 
-    def _deadline(self) -> None:
+    def _strike(self) -> None:
         self._woken = True
         self._rung.set()
         self._hurry.set()
@@ -286,7 +343,8 @@ class Scheduler:
     def _beat(self) -> None:
         """Show that we live: in the log, and in the store for a monitor to read."""
         now = self._clock.now()
-        if now - self._beaten < HEARTBEAT_EVERY:
+        sweeps = time.monotonic() - self._swept < _SWEEPS_WITHIN
+        if now - self._beaten < HEARTBEAT_EVERY or not sweeps:
             return
         self._beaten = now
         with self._grants.outcry.watching(HEARTBEAT):
@@ -297,3 +355,7 @@ class Scheduler:
         if not (self._outbox.alive() and self._lanes.alive() and self._grants.claims.alive()):
             _log.critical("worker_died")
         _log.debug("heartbeat")
+
+
+def _lives(thread: threading.Thread | None) -> bool:
+    return thread is not None and thread.is_alive()

@@ -67,11 +67,14 @@ class Service:
             strays=strays,
             wake=self.wake,
             cry=self.outcry,
+            rush=self.lanes.rush,
         )
         self.reconciler = reconcile.Reconciler(
             store=store, engines=places.reachable(engines), clock=clock, wake=self.wake
         )
-        self.outbox = outbox.Outbox(store=store, poster=poster(self), clock=clock)
+        self.outbox = outbox.Outbox(
+            store=store, poster=poster(self), clock=clock, rush=self.lanes.rush
+        )
         self.scheduler = scheduler.Scheduler(
             store=store,
             access=self.access,

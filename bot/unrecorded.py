@@ -79,6 +79,12 @@ class Unrecorded:
             wanted = self._wanted.get(grant_id)
         self._ending.shut(grant_id, wanted.grant if wanted else None)
 
+    def open_on(self, target: str) -> tuple[str, ...]:
+        """Grants on that target whose end was wanted and whose doors were not seen to be shut."""
+        with self._lock:
+            wanted = [each.grant for each in self._wanted.values() if each.grant.target == target]
+        return tuple(grant.id for grant in wanted if not self._ending.is_shut(grant.id))
+
     def record(self) -> tuple[model.Grant, ...]:
         """Record what was wanted; returns those that wait for that with their doors open."""
         with self._lock:

@@ -5,9 +5,10 @@ free for urgent work (ending access), so neither a dead target nor a slow clean-
 elsewhere. A lane never works on one subject (a grant) twice at a time.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -20,6 +21,10 @@ _log = structlog.get_logger(__name__)
 Job = Callable[[], object]
 
 _MOST_PER_TARGET = 10_000  # what does not fit is handed out again by the next sweep
+_QUICK = 1.0  # seconds in which something is done where nothing but our own work delays it
+_LONGEST = 10.0  # seconds for which a crowd of ends is made room for
+_APART = 1.0  # seconds of quiet after which the next ends are another crowd
+_ROOM = 0.05  # seconds between looks whether a rush is over
 
 
 class Urgency(IntEnum):
@@ -30,10 +35,54 @@ class Urgency(IntEnum):
     CLEAN = 2  # nobody has access, something is to be tidied
 
 
-@dataclass(frozen=True, slots=True, order=True)
+class Rush:
+    """Ends under way just now, anywhere: what can wait makes room for them. Thread-safe.
+
+    One that takes long waits for its target, and room would not help it; and nothing waits for ever,
+    however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began: dict[int, tuple[Urgency, float]] = {}  # by number
+        self._number = 0
+        self._since = 0.0  # the present crowd of them
+        self._ended = 0.0
+
+    @contextlib.contextmanager
+    def on(self, urgency: Urgency) -> Iterator[None]:
+        """In this block something of that urgency is done."""
+        now = time.monotonic()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            if not self._began and now - self._ended > _APART:
+                self._since = now
+            self._began[number] = (urgency, now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._began[number]
+                self._ended = time.monotonic()
+
+    def is_on(self, than: Urgency | None = None) -> bool:
+        """Whether to make room for something, or only for what is more urgent `than` that."""
+        with self._lock:
+            if not self._began:
+                return False
+            now = time.monotonic()
+            if now - self._since > _LONGEST:
+                return False
+            return any(
+                now - began < _QUICK and (than is None or urgency < than)
+                for urgency, began in self._began.values()
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class _Task:
     urgency: int
-    number: int
     subject: str
     job: Job
 
@@ -41,14 +90,25 @@ class _Task:
 class Lane:
     """Workers over one queue. Work is taken by urgency, then in order of arrival."""
 
-    def __init__(self, name: str, *, workers: int, reserved: int = 0, limit: int = 1000) -> None:
-        """`reserved` further workers take only work of urgency CLOSE. `limit`: waiting at most."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        workers: int,
+        reserved: int = 0,
+        limit: int = 1000,
+        rush: Rush | None = None,
+    ) -> None:
+        """`reserved` further workers take only work of urgency CLOSE. `limit`: waiting at most.
+
+        Work of urgency CLEAN waits while there is a `rush` of doors.
+        """
         self.name = name
         self._limit = limit
+        self._rush = rush or Rush()
         self._changed = threading.Condition()
-        self._waiting: list[_Task] = []
+        self._waiting: dict[int, dict[str, _Task]] = {each: {} for each in Urgency}  # by subject
         self._busy: dict[str, int] = {}  # subject: urgency of the work in hand
-        self._number = 0
         self._open = True
         self._threads = [
             threading.Thread(
@@ -62,19 +122,21 @@ class Lane:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, subject: str, job: Job, urgency: Urgency = Urgency.GRANT) -> bool:
+    def submit(
+        self, subject: str, job: Job, urgency: Urgency = Urgency.GRANT, *, again: bool = False
+    ) -> bool:
         """Queue a job; false if work of that urgency waits or is in hand for that subject.
 
+        `again`: what is in hand may not have seen what this is about, so it is done once more.
         Raises Busy when the queue is full or closed.
         """
         with self._changed:
-            if not self._open or len(self._waiting) >= self._limit:
+            if not self._open or self._depth() >= self._limit:
                 raise errors.Busy
-            if self._known(subject, urgency):
+            in_hand = self._busy.get(subject) == urgency and not again
+            if in_hand or subject in self._waiting[urgency]:
                 return False
-            self._number += 1
-            self._waiting.append(_Task(int(urgency), self._number, subject, job))
-            self._waiting.sort()
+            self._waiting[urgency][subject] = _Task(int(urgency), subject, job)
             self._changed.notify_all()
             return True
 
@@ -86,12 +148,12 @@ class Lane:
     def idle(self) -> bool:
         """Whether nothing waits and nobody works."""
         with self._changed:
-            return not self._waiting and not self._busy
+            return self._is_idle()
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until idle, at most `timeout` seconds; whether it is so."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
+            return self._changed.wait_for(self._is_idle, timeout)
 
     def alive(self) -> bool:
         """Whether every worker lives."""
@@ -101,7 +163,8 @@ class Lane:
         """Take no more, drop what waits, let what runs finish. The record has all of it."""
         with self._changed:
             self._open = False
-            self._waiting.clear()
+            for waiting in self._waiting.values():
+                waiting.clear()
             self._changed.notify_all()
 
     def join(self, deadline: float) -> bool:
@@ -110,10 +173,11 @@ class Lane:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _known(self, subject: str, urgency: Urgency) -> bool:
-        if self._busy.get(subject) == urgency:
-            return True
-        return any(t.subject == subject and t.urgency == urgency for t in self._waiting)
+    def _depth(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _is_idle(self) -> bool:
+        return not self._depth() and not self._busy
 
     def _work(self, least: Urgency) -> None:
         while (task := self._take(least)) is not None:
@@ -129,15 +193,23 @@ class Lane:
             while self._open:
                 task = self._next(least)
                 if task is not None:
-                    self._waiting.remove(task)
+                    del self._waiting[task.urgency][task.subject]
                     self._busy[task.subject] = task.urgency
                     return task
-                self._changed.wait()
+                held_up = least is Urgency.CLEAN and self._waiting[Urgency.CLEAN]
+                self._changed.wait(_ROOM if held_up else None)
             return None
 
     def _next(self, least: Urgency) -> _Task | None:
-        free = (t for t in self._waiting if t.urgency <= least and t.subject not in self._busy)
-        return next(free, None)
+        """Only what is in hand is passed over, so the look is short however much waits."""
+        for urgency in Urgency:
+            if urgency > least or (urgency is Urgency.CLEAN and self._rush.is_on(urgency)):
+                return None
+            waiting = self._waiting[urgency].values()
+            task = next((each for each in waiting if each.subject not in self._busy), None)
+            if task is not None:
+                return task
+        return None
 
     def _put_down(self, task: _Task) -> None:
         with self._changed:
@@ -170,6 +242,7 @@ class Lanes:
     """Every worker of the service: `interactive` for clicks, one lane for each target."""
 
     def __init__(self, *, interactive: int = 8) -> None:
+        self.rush = Rush()
         self.interactive = Pool("interactive", workers=interactive)
         self._lock = threading.Lock()
         self._targets: dict[str, Lane] = {}
@@ -182,7 +255,11 @@ class Lanes:
                 raise errors.Busy
             if name not in self._targets:
                 self._targets[name] = Lane(
-                    f"target-{name}", workers=1, reserved=1, limit=_MOST_PER_TARGET
+                    f"target-{name}",
+                    workers=1,
+                    reserved=1,
+                    limit=_MOST_PER_TARGET,
+                    rush=self.rush,
                 )
             return self._targets[name]
 

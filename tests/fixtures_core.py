@@ -8,7 +8,7 @@ import pathlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 
 from bot import access, catalog, clock, errors, model, outbox, service, store
 from db_grants import errors as target_errors
-from db_grants import memory
+from db_grants import memory, spec
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -149,6 +149,21 @@ class Target:
             return real(*args, **kwargs)
 
         return call
+
+    def close_all(self, roles: Sequence[spec.ManagedRole]) -> dict[str, Any]:
+        """One by one, so that each can be made to fail, wait or hang."""
+        return {role.grant_id: _outcome(self.close, role) for role in roles}
+
+    def remove_all(self, roles: Sequence[spec.ManagedRole]) -> dict[str, Any]:
+        """As `close_all`."""
+        return {role.grant_id: _outcome(self.remove, role) for role in roles}
+
+
+def _outcome(step: Callable[[spec.ManagedRole], Any], role: spec.ManagedRole) -> Any:
+    try:
+        return step(role)
+    except target_errors.DbGrantsError as error:
+        return error
 
 
 class World:

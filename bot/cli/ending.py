@@ -38,16 +38,10 @@ def revoke(
     if (grant_id is None) is not everything:
         raise errors.OperatorError("Name one grant, or --all of them.")
     with _grants(ctx) as (grants, store):
-        ids = []
-        for one in [grant_id] if grant_id else _all(store):
-            try:
-                grants.revoke_as_operator(one, getpass.getuser(), comment)
-            except errors.TooLate:
-                if grant_id:
-                    raise
-                continue  # it ended in this instant; the others are still to be ended
-            ids.append(one)
-            print(f"{one}: revoking.")
+        ids: list[str] = []
+        for some in _revoked(grants, grant_id, comment):
+            ids += some
+            print("".join(f"{one}: revoking.\n" for one in some), end="")
         if not ids:
             print("Nothing is granted.")
         elif wait:
@@ -81,13 +75,16 @@ def give_up(
     print(f"{grant.id}: given up; {known}.")
 
 
-_ENDABLE = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
-
-
-def _all(store: "stores.Store") -> Iterator[str]:
-    """Every grant that can be ended, however many: what was told is no longer found."""
-    while found := store.grants(status=_ENDABLE):
-        yield from (grant.id for grant in found)
+def _revoked(
+    grants: "grants_.Grants", grant_id: str | None, comment: str
+) -> Iterator[tuple[str, ...]]:
+    """That grant, or every one, a batch at a time. Raises NotFound, TooLate for a single one."""
+    login = getpass.getuser()
+    if grant_id is None:
+        yield from grants.revoke_all_as_operator(login, comment)
+    else:
+        grants.revoke_as_operator(grant_id, login, comment)
+        yield (grant_id,)
 
 
 @contextmanager

@@ -360,7 +360,7 @@ def test_a_grant_on_a_target_that_left_the_catalog_goes_on_being_tried_and_alarm
     world: World, bot: service.Service
 ) -> None:
     request_id = due(world, bot)
-    bot.grants._ending._engines = {}
+    bot.grants._ending.closing._engines = {}
     bot.grants.close(request_id)
     world.advance(seconds=16)
     bot.grants.watch()

@@ -10,13 +10,14 @@ from db_grants import errors as target_errors
 from tests.fixtures_core import ANA, World, wait_for
 
 READS = ("due", "grants", "grant", "story", "revoking", "activating", "version_marker", "get")
+READS += ("is_any_due", "ends_waiting", "doors_page", "doors_changed", "chain_head", "kept")
 
 
 def lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: object, **_more: object) -> None:
         raise errors.StoreError("disk I/O error")
 
-    for name in (*READS, "begin", "put", "next_deadline", "outbox_due", "kept"):
+    for name in (*READS, "begin", "put", "next_deadline", "outbox_due", "claim_ends"):
         monkeypatch.setattr(world.store, name, broken)
 
 

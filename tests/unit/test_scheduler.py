@@ -147,6 +147,7 @@ def test_the_armed_deadline_rings_at_its_moment(tmp_path, monkeypatch) -> None:
     bot = world.new_bot()
     monkeypatch.setattr("bot.scheduler.SWEEP_EVERY", timedelta(seconds=60))
     monkeypatch.setattr("bot.scheduler._SILENCE", 60)
+    monkeypatch.setattr("bot.scheduler._POLL", 60)
     bot.start()
     request_id = bot.access.submit(world.draft(duration=timedelta(minutes=5))).request.id
     wait_for(lambda: status(world, request_id) == "active")
@@ -186,7 +187,7 @@ def test_a_sweeper_that_dies_is_noticed_and_replaced(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot.start()
-    first = bot.scheduler._thread
+    first = bot.scheduler._sweeper
     assert first is not None
     monkeypatch.setenv("JIT_FAULT", "end-begun:raise")
     request_id = world.live(bot)
@@ -194,7 +195,7 @@ def test_a_sweeper_that_dies_is_noticed_and_replaced(
     wait_for(lambda: not first.is_alive())
     monkeypatch.delenv("JIT_FAULT")
     wait_for(lambda: status(world, request_id) == "ended")
-    assert bot.scheduler._thread is not first
+    assert bot.scheduler._sweeper is not first
 
 
 @pytest.mark.fault(

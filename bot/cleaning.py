@@ -1,0 +1,183 @@
+"""The second phase of an end: what was done is read, the role removed and proven gone.
+
+Only for doors that are shut: nothing that fails here gives anybody access back.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from bot import activation, attempts, errors, faults, model, notices, retry, store, work
+from bot.audit import summary
+from db_grants import engine as engines_
+from db_grants import errors as target_errors
+from db_grants import spec
+
+_log = structlog.get_logger(__name__)
+
+_ACTIVITY_TRIES = 3
+_NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
+
+
+def final_status(grant: model.Grant) -> model.GrantStatus:
+    """What a REVOKING grant becomes."""
+    if grant.cause in _NEVER_LIVE:
+        return model.GrantStatus.ACTIVATION_FAILED
+    if grant.cause is model.EndCause.DEADLINE:
+        return model.GrantStatus.ENDED
+    return model.GrantStatus.REVOKED
+
+
+class Cleaning(attempts.Phase[spec.Removed]):
+    """Removes roles."""
+
+    open = False
+    most = 50
+
+    def attempt_some(self, target: str) -> bool:
+        """As for every phase."""
+        with self._rush.on(work.Urgency.CLEAN):
+            return super().attempt_some(target)
+
+    def _act(
+        self,
+        engine: engines_.Engine,
+        roles: Mapping[str, spec.ManagedRole],
+        grants: attempts.Batch,
+    ) -> tuple[attempts.Batch, attempts.Outcomes[spec.Removed]]:
+        grants = self._with_activity(engine, roles, grants)
+        there = [roles[grant.id] for grant in grants if grant.id in roles]
+        return grants, attempts.together(engine.remove, engine.remove_all, there)
+
+    def _with_activity(
+        self,
+        engine: engines_.Engine,
+        roles: Mapping[str, spec.ManagedRole],
+        grants: attempts.Batch,
+    ) -> attempts.Batch:
+        """Record what the holders did, before the roles go. Nothing waits for it to succeed."""
+        seen: dict[str, spec.Activity] = {}
+        for grant in grants:
+            untold = grant.activity is None and grant.attempts < _ACTIVITY_TRIES
+            if grant.id not in roles or grant.activated_at is None or not untold:
+                continue
+            try:
+                seen[grant.id] = engine.activity(roles[grant.id], grant.activated_at)
+            except target_errors.DbGrantsError as error:
+                _log_unknown(grant, error)
+        return self._note_activity(grants, seen) if seen else grants
+
+    def _note_activity(
+        self, grants: attempts.Batch, seen: Mapping[str, spec.Activity]
+    ) -> attempts.Batch:
+        """The grants that are still ours, with what was seen of them."""
+        told = [
+            store.Change(
+                grant=grant,
+                event=None,
+                goes_on=True,
+                changes={"activity": summary.activity_to_json(seen[grant.id])},
+            )
+            for grant in grants
+            if grant.id in seen
+        ]
+        noted = self._noted(told)
+        faults.checkpoint("activity-noted")
+        now = {grant.id: grant for grant in noted}
+        attempts.note_fenced_off([each.grant for each in told], noted)
+        return [now.get(g.id, g) for g in grants if g.id not in seen or g.id in now]
+
+    def _noted(self, told: Sequence[store.Change]) -> tuple[model.Grant, ...]:
+        """What can be recorded; whose activity cannot, goes without it."""
+        try:
+            with self._store.begin(store.SYSTEM) as tx:
+                return tx.change_grants(attempts.REVOKING, told)
+        except (errors.StoreError, ValueError, TypeError) as error:
+            if len(told) > 1:
+                return tuple(grant for each in told for grant in self._noted([each]))
+            _log_unknown(told[0].grant, error)
+            return (told[0].grant,)
+
+    def _cross_done(self) -> None:
+        faults.checkpoint("role-removed")
+
+    def _cross_recorded(self) -> None:
+        faults.checkpoint("end-recorded")
+
+    def _change(self, grant: model.Grant, result: spec.Removed | None) -> store.Change:
+        kept = _joined(grant.quarantined, result.quarantined if result else ())
+        if result is not None and not result.clean:
+            return self._left(grant, result, kept)
+        final = final_status(grant)
+        return store.Change(
+            grant=grant,
+            to=final,
+            event=f"grant.{final.value}",
+            changes={
+                "cleaned_up_at": result.at if result else self._clock.now(),
+                "quarantined": kept,
+                "residue": (),
+                "attempts": 0,
+                "next_attempt_at": None,
+            },
+        )
+
+    def _left(
+        self, grant: model.Grant, result: spec.Removed, kept: tuple[str, ...]
+    ) -> store.Change:
+        """Something still refers to the role: tried again, and told when it is something else."""
+        return store.Change(
+            grant=grant,
+            event="grant.residue" if result.residue != grant.residue else None,
+            changes={
+                "residue": result.residue,
+                "quarantined": kept,
+                "attempts": grant.attempts + 1,
+                "next_attempt_at": self._clock.now() + retry.pause(grant.attempts + 1),
+                "last_error": "something still refers to the role",
+            },
+        )
+
+    def _say(
+        self,
+        tx: store.Transaction,
+        before: model.Grant,
+        grant: model.Grant,
+        result: spec.Removed | None,
+    ) -> None:
+        attempts.say_undone(tx, grant.id, result.undone if result else ())
+        if grant.status is not attempts.REVOKING:
+            _say_over(tx, grant)
+        elif grant.residue != before.residue:
+            notices.redraw(tx, grant.id)
+            notices.line(tx, grant.id, notices.Line.LEFT, tx.at, what=list(grant.residue))
+
+    def _record(
+        self, grants: attempts.Batch, outcomes: attempts.Outcomes[spec.Removed]
+    ) -> attempts.Batch:
+        told = super()._record(grants, outcomes)
+        for grant in told:
+            if grant.status is not attempts.REVOKING:
+                _log.info("grant_over", grant=grant.id, target=grant.target, status=grant.status)
+        return told
+
+
+def _log_unknown(grant: model.Grant, error: Exception) -> None:
+    _log.warning("activity_unknown", grant=grant.id, target=grant.target, why=str(error))
+
+
+def _joined(*lists: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+def _say_over(tx: store.Transaction, grant: model.Grant) -> None:
+    at = grant.cleaned_up_at or tx.at
+    if grant.status is model.GrantStatus.ACTIVATION_FAILED:
+        activation.say_failed(tx, grant, at)
+        return
+    notices.redraw(tx, grant.id, notices.Kind.LIVE)
+    if grant.activated_at is not None:
+        tx.say(notices.Kind.SUMMARY, grant.id, notices.lane_of(grant.id), {})
+    cause, who = str(grant.cause), grant.ended_by_name
+    notices.audit(tx, grant.id, notices.Line.ENDED, at, cause=cause, who=who)
+    notices.home(tx, grant.requester_id)
