@@ -1,7 +1,7 @@
 """What a stretch of time came to: the facts of a digest, each with the requests it is about."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,8 @@ from bot import store as stores
 from bot.audit import findings, summary
 
 LATE_AFTER = timedelta(seconds=15)  # what we promise: access ends at most this long after its time
-_SHOWN = 3
+MOST = 5  # requests of a list that are told by name
+_WAITS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,18 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """So many requests, the first of them by name."""
+
+    count: int = 0
+    first: tuple[Item, ...] = ()  # `MOST` at most
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self.count > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
     """The facts of [since, until). Counts are of that time; what is active, waiting, being granted,
     ending, overdue or still to be cleaned up is of now.
@@ -35,13 +48,13 @@ class Digest:
     since: datetime
     until: datetime
     zone: str  # IANA name, in which the two are told
-    active: tuple[Item, ...]  # soonest to end first
-    waiting: tuple[Item, ...]  # for a decision, longest first
-    granting: tuple[Item, ...]  # decided, not made yet; longest first
-    unsure: tuple[Item, ...]  # could not be granted, perhaps left something behind; longest first
+    active: Items  # soonest to end first
+    waiting: Items  # for a decision, longest first
+    granting: Items  # decided, not made yet; longest first
+    unsure: Items  # could not be granted, perhaps left something behind; longest first
     ending: int  # in time, not seen to have ended yet
-    overdue: tuple[Item, ...]  # should have ended by now and perhaps has not, longest first
-    pending: tuple[Item, ...]  # access has surely ended, something remains, longest first
+    overdue: Items  # should have ended by now and perhaps has not, longest first
+    pending: Items  # access has surely ended, something remains, longest first
     granted: int
     by_rule: int
     by_people: int
@@ -51,10 +64,10 @@ class Digest:
     superseded: int
     failed: int  # decided, but nothing could be granted
     ended: int
-    late: tuple[Item, ...]  # ended, or still to end, more than LATE_AFTER behind; slowest first
+    late: Items  # ended, or still to end, more than LATE_AFTER behind; slowest first
     slowest: timedelta | None  # behind the deadline, of those that ended; None when none ran to it
-    longest_waits: tuple[Item, ...]  # for people's decisions, longest first
-    unused: tuple[Item, ...]  # ended, and surely never used
+    longest_waits: Items  # for people's decisions, longest first
+    unused: Items  # ended, and surely never used
     by_entitlement: tuple[tuple[str, int], ...]  # granted, most first
     findings: tuple[findings.Finding, ...]  # where record and targets differ now
     events: int  # in the whole chain
@@ -74,47 +87,64 @@ def of_period(
 
     None when nothing happened in it and nothing is under way or to be put right now.
     """
-    found = store.between(since, until)
+    found = store.between(since, until, now=now, late_after=late_after, most=MOST)
     events, head = store.chain_head()
-    made = [each for each in found if _within(each.activated_at, since, until)]
-    ended = [each for each in found if each.activated_at and _ended(each, since, until)]
-    decided = [each for each in found if _within(each.decided_at, since, until)]
-    outcomes = Counter(each.status for each in decided)
-    overdue = _longest((each, _overdue(each, now)) for each in found)
-    late = _longest((each, _lateness(each)) for each in ended)
-    too_long = tuple(item for item in overdue if _took(item) > late_after)
-    slow = {item.request_id for item in too_long}
-    behind = [*(item for item in late if _took(item) > late_after), *too_long]
+    going = found.under_way
+    overdue = _behind(going, now, late_after)
+    stuck = {item.request_id for item in overdue}
+    behind = [_item(each, _lateness(each)) for each in found.slowest]
+    by_people = sum(count for (_, people), count in found.made.items() if people)
+    granted = sum(found.made.values())
     digest = Digest(
         since=since,
         until=until,
         zone=zone,
-        active=_active(found),
-        waiting=_longest((each, _waiting(each, now)) for each in found),
-        granting=_longest((each, _granting(each, now)) for each in found),
-        unsure=_longest((each, _unsure(each, now)) for each in found),
-        ending=sum(_is_ending(each) and each.id not in slow for each in found),
-        overdue=too_long,
-        pending=_longest((each, _pending(each, now)) for each in found),
-        granted=len(made),
-        by_rule=sum(each.decided_by is None for each in made),
-        by_people=sum(each.decided_by is not None for each in made),
-        denied=outcomes[model.RequestStatus.DENIED],
-        lapsed=outcomes[model.RequestStatus.EXPIRED],
-        cancelled=outcomes[model.RequestStatus.CANCELLED],
-        superseded=outcomes[model.RequestStatus.SUPERSEDED],
-        failed=sum(_failed(each) for each in decided),
-        ended=len(ended),
-        late=tuple(sorted(behind, key=_took, reverse=True)),
-        slowest=late[0].took if late else None,
-        longest_waits=_longest((each, _wait(each)) for each in decided)[:_SHOWN],
-        unused=tuple(_item(each) for each in ended if each.used is False),
-        by_entitlement=tuple(Counter(each.entitlement for each in made).most_common()),
+        active=_few(found.active),
+        waiting=_longest((each, _waiting(each, now)) for each in going),
+        granting=_longest((each, _granting(each, now)) for each in going),
+        unsure=_longest((each, _unsure(each, now)) for each in going),
+        ending=sum(_is_ending(each) and each.id not in stuck for each in going),
+        overdue=_items(overdue),
+        pending=_longest((each, _pending(each, now)) for each in going),
+        granted=granted,
+        by_rule=granted - by_people,
+        by_people=by_people,
+        denied=found.decided.get(model.RequestStatus.DENIED, 0),
+        lapsed=found.decided.get(model.RequestStatus.EXPIRED, 0),
+        cancelled=found.decided.get(model.RequestStatus.CANCELLED, 0),
+        superseded=found.decided.get(model.RequestStatus.SUPERSEDED, 0),
+        failed=found.failed,
+        ended=found.ended,
+        late=_late(behind[: found.late], found.late, overdue),
+        slowest=behind[0].took if behind else None,
+        longest_waits=_longest((each, _wait(each)) for each in found.waits[:_WAITS]),
+        unused=_few(found.unused),
+        by_entitlement=_by_entitlement(found),
         findings=findings.all_open(store),
         events=events,
         head=head,
     )
     return digest if _worth_saying(digest) else None
+
+
+def _behind(
+    going: Iterable[stores.Outline], now: datetime, late_after: timedelta
+) -> Sequence[Item]:
+    """What should have ended longer ago than that and perhaps has not."""
+    pairs = ((each, _overdue(each, now)) for each in going)
+    return [_item(each, took) for each, took in pairs if took is not None and took > late_after]
+
+
+def _late(named: Sequence[Item], ended: int, overdue: Sequence[Item]) -> Items:
+    """What ended late, of which only the slowest are named, and what is late and has not ended."""
+    return Items(count=ended + len(overdue), first=_items([*named, *overdue]).first)
+
+
+def _by_entitlement(found: stores.Period) -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for (name, _), count in found.made.items():
+        counts[name] += count
+    return tuple(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _worth_saying(digest: Digest) -> bool:
@@ -127,18 +157,6 @@ def _worth_saying(digest: Digest) -> bool:
             *(digest.denied, digest.lapsed, digest.cancelled, digest.superseded),
         )
     )
-
-
-def _within(moment: datetime | None, since: datetime, until: datetime) -> bool:
-    return moment is not None and since <= moment < until
-
-
-def _ended(each: stores.Outline, since: datetime, until: datetime) -> bool:
-    return _within(each.access_ended_at, since, until)
-
-
-def _failed(each: stores.Outline) -> bool:
-    return each.grant_status is model.GrantStatus.ACTIVATION_FAILED
 
 
 def _lateness(each: stores.Outline) -> timedelta | None:
@@ -182,21 +200,20 @@ def _is_going(each: stores.Outline) -> bool:
 
 
 def _wait(each: stores.Outline) -> timedelta | None:
-    """How long people let it wait; what a rule decided at once did not wait, nor a cancelled one."""
-    waited_for = each.decided_by is not None or each.status is model.RequestStatus.EXPIRED
-    if not waited_for or each.status is model.RequestStatus.CANCELLED or each.decided_at is None:
-        return None
-    return each.decided_at - each.created_at
+    return each.decided_at - each.created_at if each.decided_at else None
 
 
-def _active(found: Iterable[stores.Outline]) -> tuple[Item, ...]:
-    active = [each for each in found if each.grant_status is model.GrantStatus.ACTIVE]
-    return tuple(_item(each) for each in sorted(active, key=lambda each: str(each.expires_at)))
+def _few(found: stores.Few) -> Items:
+    return Items(count=found.count, first=tuple(_item(each) for each in found.first))
 
 
-def _longest(pairs: Iterable[tuple[stores.Outline, timedelta | None]]) -> tuple[Item, ...]:
-    items = [_item(each, took) for each, took in pairs if took is not None]
-    return tuple(sorted(items, key=_took, reverse=True))
+def _longest(pairs: Iterable[tuple[stores.Outline, timedelta | None]]) -> Items:
+    return _items([_item(each, took) for each, took in pairs if took is not None])
+
+
+def _items(some: Sequence[Item]) -> Items:
+    """Longest first."""
+    return Items(count=len(some), first=tuple(sorted(some, key=_took, reverse=True)[:MOST]))
 
 
 def _took(item: Item) -> timedelta:

@@ -205,9 +205,9 @@ def _ending(found: summary.Summary) -> render.Mrkdwn:
 def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
     """The digest."""
 
-    def items(some: Sequence[digest.Item]) -> render.Mrkdwn:
-        shown = [str(_item(each, link)) for each in some[:_MOST]]
-        rest = len(some) - len(shown)
+    def items(some: digest.Items) -> render.Mrkdwn:
+        shown = [str(_item(each, link)) for each in some.first]
+        rest = some.count - len(shown)
         return render.Mrkdwn(", ".join(shown) + (f" and {rest} more" if rest > 0 else ""))
 
     return render.text(
@@ -219,7 +219,7 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
         late=items(found.late),
         overdue=items(found.overdue),
         pending=items(found.pending),
-        unused=items([replace(each, until=None) for each in found.unused]),
+        unused=items(_timeless(found.unused)),
         waits=items(found.longest_waits),
         waiting=items(found.waiting),
         granting=items(found.granting),
@@ -229,6 +229,11 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
             [f"{_subject(f.role, f.target)} ({f.what})" for f in found.findings], 3
         ),
     )
+
+
+def _timeless(some: digest.Items) -> digest.Items:
+    """Without deadlines: they are over."""
+    return replace(some, first=tuple(replace(each, until=None) for each in some.first))
 
 
 def _figures(found: digest.Digest) -> list[str]:
@@ -241,9 +246,9 @@ def _figures(found: digest.Digest) -> list[str]:
         (found.superseded, "superseded"),
         (found.failed, "could not be granted"),
         (found.ended, "ended"),
-        (len(found.granting), "being granted"),
+        (found.granting.count, "being granted"),
         (found.ending, "ending"),
-        (len(found.active), "active now"),
+        (found.active.count, "active now"),
     )
     return [f"{count} {what}" for count, what in counts if count] or [
         "Nothing granted, nothing ended"

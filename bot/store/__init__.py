@@ -7,7 +7,7 @@ from bot.store.claims import Replica
 from bot.store.doors import Door, Page, due_since
 from bot.store.ends import Waiting
 from bot.store.outbox import PLACE_KEY, OutboxRow
-from bot.store.period import Outline
+from bot.store.period import Few, Outline, Period
 from bot.store.proof import Verification
 from bot.store.readable import understood
 from bot.store.repository import Store, open_store
@@ -21,9 +21,11 @@ __all__ = [
     "Brief",
     "Change",
     "Door",
+    "Few",
     "OutboxRow",
     "Outline",
     "Page",
+    "Period",
     "Replica",
     "Store",
     "Transaction",

@@ -1,4 +1,6 @@
-"""The database's own present, inside a statement: leases of several replicas need one clock."""
+"""Moments inside a statement: the database's own present, as leases of several replicas need one
+clock; and how long it is from one to another.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -37,6 +39,29 @@ def _sqlite(element: Instant, compiler: Any, **options: Any) -> str:
     """ISO 8601 text of the width that `Moment` has."""
     ahead = f"{_seconds(element, compiler, options)} || ' seconds'"
     return f"(strftime('%Y-%m-%dT%H:%M:%f', 'now', {ahead}) || '000+00:00')"
+
+
+class _Between(FunctionElement[float]):
+    name = "between"
+    type = sa.Float()
+    inherit_cache = True
+
+
+def seconds_between(earlier: sa.Column[Any], later: sa.Column[Any]) -> sa.ColumnElement[float]:
+    """Seconds from the one to the other; to the millisecond, as SQLite knows no more of a time."""
+    return _Between(later, earlier)
+
+
+@compiles(_Between, "postgresql")
+def _between_postgresql(element: _Between, compiler: Any, **options: Any) -> str:
+    later, earlier = (compiler.process(each, **options) for each in element.clauses)
+    return f"round(extract(epoch FROM {later} - {earlier}), 3)"
+
+
+@compiles(_Between, "sqlite")
+def _between_sqlite(element: _Between, compiler: Any, **options: Any) -> str:
+    later, earlier = (compiler.process(each, **options) for each in element.clauses)
+    return f"round((julianday({later}) - julianday({earlier})) * 86400, 3)"
 
 
 def _seconds(element: Instant, compiler: Any, options: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -258,10 +258,24 @@ class Reads(ABC):
             row = connection.execute(query).one_or_none()
         return (row.seq, row.hash) if row else (0, chain.GENESIS)
 
-    def between(self, since: datetime, until: datetime) -> tuple[period.Outline, ...]:
-        """In outline, all that happened in [since, until) or is live or waiting now, as asked."""
+    def between(
+        self,
+        since: datetime,
+        until: datetime,
+        *,
+        now: datetime,
+        late_after: timedelta,
+        most: int,
+    ) -> period.Period:
+        """What [since, until) came to, and what is active or under way at `now`.
+
+        An end is late when it is `late_after` past its deadline; `most`: how many are named at most
+        of those of which only few are.
+        """
         with self._reading() as connection:
-            return period.outlines(connection, since, until)
+            return period.summed_up(
+                connection, since, until, now=now, late_after=late_after, most=most
+            )
 
     def get(self, key: str) -> str | None:
         """A small thing kept by `put`."""

@@ -10,6 +10,7 @@ from bot.slack import reports
 from tests.fixtures_store import BO, NOON, activate, approve, end, granted, submit
 
 MINUTE = timedelta(minutes=1)
+NONE = digest.Items()
 MIDNIGHT = NOON - timedelta(hours=12)
 ACTIVE, REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
 UNUSED = {"evidence": "statement_log", "sessions": [], "counts": []}
@@ -30,8 +31,10 @@ def told(store: stores.Store, now: datetime, since: datetime = MIDNIGHT) -> dige
     return found
 
 
-def ids(items: tuple[digest.Item, ...]) -> list[str]:
-    return [item.request_id for item in items]
+def ids(items: digest.Items) -> list[str]:
+    """All of them by name."""
+    assert items.count == len(items.first)
+    return [item.request_id for item in items.first]
 
 
 def settle(store: stores.Store, request_id: str, to: model.RequestStatus, **by: str) -> None:
@@ -58,8 +61,8 @@ def test_what_is_still_active_is_said_on_a_quiet_day(
     request = granted(state, duration=timedelta(days=3))
     clock.advance(timedelta(days=1))
     found = told(state, clock.now(), MIDNIGHT + timedelta(days=1))
-    assert (ids(found.active), found.granted, found.overdue) == ([request.id], 0, ())
-    assert found.active[0].until == NOON + timedelta(days=3)
+    assert (ids(found.active), found.granted, found.overdue) == ([request.id], 0, NONE)
+    assert found.active.first[0].until == NOON + timedelta(days=3)
 
 
 def test_the_day_is_counted(state: stores.Store, clock: clocks.ManualClock) -> None:
@@ -89,15 +92,15 @@ def test_the_day_is_counted(state: stores.Store, clock: clocks.ManualClock) -> N
     assert (found.denied, found.lapsed, found.cancelled, found.failed) == (1, 1, 1, 1)
     assert (found.ended, ids(found.unused)) == (2, [by_rule.id])
     assert ids(found.active) == [again_by_rule.id]
-    assert (ids(found.waiting), found.waiting[0].requester_name) == ([waiting.id], "Dan")
-    assert found.waiting[0].took == 20 * MINUTE
-    assert (found.late, found.slowest, found.overdue) == ((), None, ())
+    assert (ids(found.waiting), found.waiting.first[0].requester_name) == ([waiting.id], "Dan")
+    assert found.waiting.first[0].took == 20 * MINUTE
+    assert (found.late, found.slowest, found.overdue) == (NONE, None, NONE)
     assert found.by_entitlement == (("write_logs", 2), ("read_customer_data", 1))
-    assert (found.longest_waits[0].request_id, found.longest_waits[0].took) == (
+    assert (found.longest_waits.first[0].request_id, found.longest_waits.first[0].took) == (
         lapsed.id,
         60 * MINUTE,
     )
-    assert len(found.longest_waits) == 3
+    assert found.longest_waits.count == 3
     assert cancelled.id not in ids(found.longest_waits)
     assert (found.events, found.head) == state.chain_head()
 
@@ -110,7 +113,7 @@ def test_an_end_is_late_beyond_what_was_promised_and_the_slowest_is_shown(
     clock.advance(30 * MINUTE + timedelta(milliseconds=400))
     end(state, in_time.id)
     assert (told(state, clock.now()).late, told(state, clock.now()).slowest) == (
-        (),
+        NONE,
         timedelta(milliseconds=400),
     )
     clock.advance(timedelta(seconds=20))
@@ -119,7 +122,7 @@ def test_an_end_is_late_beyond_what_was_promised_and_the_slowest_is_shown(
     end(state, very_late.id)
     found = told(state, clock.now())
     assert ids(found.late) == [very_late.id, late.id]
-    assert found.slowest == found.late[0].took == timedelta(seconds=80, milliseconds=400)
+    assert found.slowest == found.late.first[0].took == timedelta(seconds=80, milliseconds=400)
 
 
 def test_an_end_that_has_not_come_is_overdue_and_late(
@@ -131,8 +134,8 @@ def test_an_end_that_has_not_come_is_overdue_and_late(
         tx.move_grant(stuck.id, ACTIVE, REVOKING, cause=model.EndCause.DEADLINE)
     found = told(state, clock.now())
     assert ids(found.overdue) == ids(found.late) == [stuck.id]
-    assert found.overdue[0].took == 10 * MINUTE
-    assert (found.active, found.slowest) == ((), None)
+    assert found.overdue.first[0].took == 10 * MINUTE
+    assert (found.active, found.slowest) == (NONE, None)
 
 
 def test_access_that_has_ended_and_is_not_cleaned_up_is_not_overdue(
@@ -145,8 +148,8 @@ def test_access_that_has_ended_and_is_not_cleaned_up_is_not_overdue(
         tx.note_grant(unclean.id, REVOKING, event=None, access_ended_at=clock.now())
     clock.advance(10 * MINUTE)
     found = told(state, clock.now())
-    assert (found.overdue, ids(found.pending)) == ((), [unclean.id])
-    assert found.pending[0].took == 10 * MINUTE
+    assert (found.overdue, ids(found.pending)) == (NONE, [unclean.id])
+    assert found.pending.first[0].took == 10 * MINUTE
 
 
 def test_an_early_end_that_does_not_come_is_overdue_from_when_it_was_wanted(
@@ -159,7 +162,7 @@ def test_an_early_end_that_does_not_come_is_overdue_from_when_it_was_wanted(
             stuck.id, ACTIVE, REVOKING, cause=model.EndCause.REVOKED, revoking_since=clock.now()
         )
     clock.advance(5 * MINUTE)
-    assert told(state, clock.now()).overdue[0].took == 5 * MINUTE
+    assert told(state, clock.now()).overdue.first[0].took == 5 * MINUTE
 
 
 def test_what_happens_at_the_very_moment_belongs_to_the_next(
@@ -212,7 +215,7 @@ def test_what_may_have_been_left_behind_and_what_is_ending_is_told(
             revoking_since=now,
         )
     next_day = told(state, clock.now(), MIDNIGHT + timedelta(days=1))
-    assert (next_day.ending, ids(next_day.unsure), next_day.overdue) == (1, [unsure.id], ())
+    assert (next_day.ending, ids(next_day.unsure), next_day.overdue) == (1, [unsure.id], NONE)
     assert lines(next_day)[0] == "1 ending"
 
 
@@ -231,3 +234,50 @@ def test_a_period_whose_decision_bore_fruit_only_later_says_nothing(
 def test_what_was_superseded_is_counted(state: stores.Store) -> None:
     settle(state, submit(state).id, model.RequestStatus.SUPERSEDED)
     assert lines(told(state, NOON))[0] == "1 superseded"
+
+
+def test_many_are_counted_and_the_foremost_named(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    many = [granted(state, duration=30 * MINUTE) for _ in range(7)]
+    stuck, active = granted(state), [granted(state, duration=timedelta(days=1)) for _ in range(7)]
+    clock.advance(30 * MINUTE)
+    for request in many:
+        clock.advance(MINUTE)
+        end(state, request.id, activity=UNUSED)
+    clock.advance(MINUTE)
+    found = told(state, clock.now())
+    slowest_first = [each.id for each in reversed(many)]
+    assert [item.request_id for item in found.late.first] == [stuck.id, *slowest_first][:5]
+    assert [item.request_id for item in found.unused.first] == [each.id for each in many[:5]]
+    assert [item.request_id for item in found.active.first] == [
+        stuck.id,
+        *(each.id for each in active[:4]),
+    ]
+    assert (found.late.count, found.unused.count, found.active.count) == (8, 7, 8)
+    assert found.slowest == 7 * MINUTE
+    assert "and 2 more" in reports.period(found, render.Mrkdwn)
+
+
+def test_an_end_exactly_as_late_as_promised_is_not_late(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    granted_, just = granted(state), granted(state)
+    clock.advance(30 * MINUTE + digest.LATE_AFTER)
+    end(state, granted_.id)
+    clock.advance(timedelta(milliseconds=1))
+    end(state, just.id)
+    found = told(state, clock.now())
+    assert (ids(found.late), found.slowest) == ([just.id], timedelta(seconds=15, milliseconds=1))
+
+
+def test_what_failed_is_counted_when_it_was_decided(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    failed = submit(state)
+    approve(state, failed)
+    clock.advance(timedelta(days=1))
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(failed.id, model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVATION_FAILED)
+    assert told(state, clock.now()).failed == 1
+    assert of_period(state, clock.now(), MIDNIGHT + timedelta(days=1)) is None

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from tests.fixtures_store import (
     submit,
 )
 
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 ACTIVATING, ACTIVE, REVOKING = (
     model.GrantStatus.ACTIVATING,
     model.GrantStatus.ACTIVE,
@@ -125,7 +125,12 @@ def test_a_transaction_reads_what_it_has_written(state: stores.Store) -> None:
         assert tx.pending() == ()
 
 
-def test_a_period_is_outlined_with_all_that_touches_it(
+def between(store: stores.Store, since: datetime, until: datetime, **more: Any) -> stores.Period:
+    usual = {"now": until, "late_after": MINUTE, "most": 5}
+    return store.between(since, until, **usual | more)
+
+
+def test_a_period_is_summed_up_with_all_that_touches_it(
     state: stores.Store, clock: clocks.ManualClock
 ) -> None:
     before = granted(state)
@@ -135,21 +140,40 @@ def test_a_period_is_outlined_with_all_that_touches_it(
     day = clock.now()
     today = granted(state, created_at=day)
     end(state, today.id, cause=model.EndCause.REVOKED)
-    (outline,) = state.between(day, day + timedelta(days=1))
-    assert outline.id == today.id
-    assert outline.grant_status is model.GrantStatus.REVOKED
+    found = between(state, day, day + timedelta(days=1))
+    assert found.decided == {model.RequestStatus.APPROVED: 1}
+    assert found.made == {("read_customer_data", True): 1}
+    assert (found.ended, found.unused.count, found.late, found.failed) == (1, 0, 0, 0)
+    (outline,) = found.waits
+    assert (outline.id, outline.grant_status) == (today.id, model.GrantStatus.REVOKED)
     assert (outline.activated_at, outline.access_ended_at) == (day, day)
-    assert (outline.decided_by, outline.used) == ("U0BO", None)
-    assert len(state.between(NOON, day + timedelta(days=1))) == 2
-    assert state.between(day + timedelta(days=1), day + timedelta(days=2)) == ()
+    assert between(state, NOON, day + timedelta(days=1)).ended == 2
+    later = between(state, day + timedelta(days=1), day + timedelta(days=2))
+    assert (later.decided, later.made, later.ended, later.under_way) == ({}, {}, 0, ())
 
 
-def test_what_is_live_or_waiting_is_in_every_outline(state: stores.Store) -> None:
+def test_what_is_live_or_waiting_is_in_every_period(state: stores.Store) -> None:
     active, waiting, coming = granted(state), submit(state), submit(state)
     approve(state, coming)
     tomorrow = NOON + timedelta(days=1)
-    found = {outline.id for outline in state.between(tomorrow, tomorrow + MINUTE)}
-    assert found == {active.id, waiting.id, coming.id}
+    found = between(state, tomorrow, tomorrow + MINUTE, now=NOON)
+    assert (found.active.count, ids(found.active.first)) == (1, [active.id])
+    assert set(ids(found.under_way)) == {waiting.id, coming.id}
+    due = between(state, tomorrow, tomorrow + MINUTE)
+    assert set(ids(due.under_way)) == {waiting.id, coming.id, active.id}
+
+
+def test_of_many_only_so_many_are_named_the_foremost_first(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    some = [granted(state) for _ in range(3)]
+    clock.advance(30 * MINUTE)
+    for request in some:
+        clock.advance(timedelta(microseconds=1_234_567))
+        end(state, request.id)
+    found = between(state, NOON, clock.now() + MINUTE, late_after=2 * SECOND, most=2)
+    assert ids(found.slowest) == [some[2].id, some[1].id]
+    assert (found.late, found.ended) == (2, 3)
 
 
 LAWFUL_WALKS = (
@@ -200,7 +224,7 @@ def asked_by(store: stores.Store, look: Callable[[], object]) -> list[tuple[str,
         lambda store: store.outbox_due(NOON),
         lambda store: store.outbox_depth(),
         lambda store: store.history("U0ANA", "x", NOON),
-        lambda store: store.between(NOON, NOON),
+        lambda store: between(store, NOON, NOON),
     ],
 )
 def test_what_is_asked_often_never_walks_a_whole_table(

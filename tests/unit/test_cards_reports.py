@@ -271,6 +271,10 @@ def test_a_finding_says_what_is_so_and_what_to_do() -> None:
     assert "shop" in reports.finding({**data, "over": True})
 
 
+def listed(item: digest.Item) -> digest.Items:
+    return digest.Items(count=1, first=(item,))
+
+
 def test_the_digest_is_figures_one_can_act_on() -> None:
     item = digest.Item(
         request_id="7k2mq4ab",
@@ -284,13 +288,13 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         since=datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
         until=datetime(2026, 11, 21, 8, 0, tzinfo=UTC),
         zone="Europe/Berlin",
-        active=(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)),),
-        waiting=(),
-        granting=(),
-        unsure=(),
+        active=listed(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC))),
+        waiting=digest.Items(),
+        granting=digest.Items(),
+        unsure=digest.Items(),
         ending=0,
-        overdue=(item,),
-        pending=(replace(item, took=timedelta(minutes=7)),),
+        overdue=listed(item),
+        pending=listed(replace(item, took=timedelta(minutes=7))),
         granted=31,
         by_rule=19,
         by_people=12,
@@ -300,10 +304,10 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         superseded=0,
         failed=0,
         ended=31,
-        late=(item,),
+        late=listed(item),
         slowest=timedelta(seconds=0.4),
-        longest_waits=(item,),
-        unused=(),
+        longest_waits=listed(item),
+        unused=digest.Items(),
         by_entitlement=(),
         findings=(),
         events=12918,
