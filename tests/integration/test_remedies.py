@@ -22,7 +22,7 @@ def look(shop: Shop, *grants: model.Grant) -> list[Finding]:
     )
     survey = engine.survey()
     found = differences.compare("shop", recorded, survey, differences.Seen(), now)
-    return [reconcile._ended(engine, recorded, survey, one) for one in found]
+    return [reconcile._ended(engine, recorded, survey, one, now) for one in found]
 
 
 def as_superuser(shop: Shop, *statements: str) -> None:
