@@ -281,3 +281,34 @@ def test_what_failed_is_counted_when_it_was_decided(
         tx.move_grant(failed.id, model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVATION_FAILED)
     assert told(state, clock.now()).failed == 1
     assert of_period(state, clock.now(), MIDNIGHT + timedelta(days=1)) is None
+
+
+def test_an_end_before_the_deadline_is_behind_nothing(state: stores.Store) -> None:
+    end(state, granted(state).id, cause=model.EndCause.RETURNED)
+    found = told(state, NOON)
+    assert (found.ended, found.slowest, found.late) == (1, None, NONE)
+
+
+def test_what_was_never_made_has_not_ended(state: stores.Store, clock: clocks.ManualClock) -> None:
+    request = submit(state)
+    approve(state, request)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(
+            request.id,
+            model.GrantStatus.ACTIVATING,
+            REVOKING,
+            cause=model.EndCause.ACTIVATION_UNKNOWN,
+            revoking_since=clock.now(),
+        )
+        tx.note_grant(request.id, REVOKING, event=None, access_ended_at=clock.now())
+    found = told(state, clock.now())
+    assert (found.ended, found.granted, ids(found.pending)) == (0, 0, [request.id])
+
+
+def test_what_a_rule_decided_did_not_wait_for_people(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    by_rule = submit(state)
+    clock.advance(MINUTE)
+    approve(state, by_rule, by=None)
+    assert told(state, clock.now()).longest_waits == NONE
