@@ -2,7 +2,8 @@
 
 A row carries names and figures that were true when it was written; everything else is read from the
 record at the moment of delivery, so a late message tells the present state. Rows are written in the
-same transaction as the change they tell of.
+same transaction as the change they tell of. Of redraws of one thing that nobody has taken up yet one is
+enough; what has words of its own is always written.
 """
 
 from collections.abc import Mapping
@@ -72,18 +73,18 @@ def lane_of(request_id: str) -> str:
 def home(tx: store.Transaction, *people: str) -> None:
     """The App Home of these people shows something old."""
     for user in dict.fromkeys(people):
-        tx.say(Kind.HOME, None, f"home:{user}", {"user": user})
+        tx.say(Kind.HOME, None, f"home:{user}", {"user": user}, redraw=True)
 
 
 def redraw(tx: store.Transaction, request_id: str, *kinds: Kind) -> None:
     """Bring the card (and other messages edited in place) up to the record."""
     for kind in (Kind.CARD, *kinds):
-        tx.say(kind, request_id, lane_of(request_id), {})
+        tx.say(kind, request_id, lane_of(request_id), {}, redraw=True)
 
 
 def correct(tx: store.Transaction, request_id: str, kind: Kind) -> None:
     """Bring a direct message up to the record if there is one; post none."""
-    tx.say(kind, request_id, lane_of(request_id), {"only_edit": True})
+    tx.say(kind, request_id, lane_of(request_id), {"only_edit": True}, redraw=True)
 
 
 def line(

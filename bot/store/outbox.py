@@ -1,6 +1,7 @@
 """What must still be said in Slack, lane by lane. Only the head of a lane may be said."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors
-from bot.store import mapping, tables
+from bot.store import mapping, tables, upsert
 from bot.store.instant import Instant, free
 
 _BOX = tables.outbox
@@ -29,6 +30,73 @@ class OutboxRow:
     key: str | None = None
     last_error: str | None = None
     fence: int = 0  # how often it was claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Something to say that is not written yet."""
+
+    values: Mapping[str, Any]  # of its row
+    redraw: bool = False  # it has no words of its own: one that waits is as good as two
+
+    @property
+    def thing(self) -> tuple[str, str, str | None]:
+        """What it would draw."""
+        return (self.values["kind"], self.values["lane"], self.values["request_id"])
+
+
+def news(connection: sa.Connection, said: Sequence[Said]) -> list[Mapping[str, Any]]:
+    """Rows to write for what was said: all of it, but for redraws of which one stands already.
+
+    A redraw shows what is true when it is delivered, so one that nobody has begun to deliver will show
+    this change too, if it is not begun before the change is committed. Hence the lock: whoever claims
+    passes over what is locked, and what is being claimed just now is passed over here. What is
+    claimed may have been drawn already, however long ago the claim ran out.
+    """
+    standing = _hold_redraws(connection, [each for each in said if each.redraw])
+    rows = []
+    for each in said:
+        if each.redraw:
+            others = standing[each.thing]
+            if any(_does_for(other, each.values["data"]) for other in others):
+                continue
+            others.append(each.values["data"])
+        rows.append(each.values)
+    return rows
+
+
+def _does_for(waiting: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the one that waits draws all of it: what stands in a redraw's data narrows it."""
+    return waiting.items() <= wanted.items()
+
+
+def _hold_redraws(
+    connection: sa.Connection, wanted: Sequence[Said]
+) -> defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]]:
+    """Data of those that wait, by what they draw. They stay unclaimed until this transaction ends."""
+    found = defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]](list)
+    if not wanted:
+        return found
+    rows = connection.execute(
+        sa.select(_BOX.c.kind, _BOX.c.lane, _BOX.c.request_id, _BOX.c.data)
+        .where(
+            _BOX.c.lane.in_({each.values["lane"] for each in wanted}),
+            _BOX.c.kind.in_({each.values["kind"] for each in wanted}),
+            _BOX.c.settled_at.is_(None),
+            _BOX.c.claimed_until.is_(None),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    for kind, lane, request_id, data in rows:
+        found[kind, lane, request_id].append(data)
+    return found
+
+
+def write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Numbered in their order. A key that was used is not used again."""
+    if rows:
+        statement = upsert.insert(connection, _BOX).on_conflict_do_nothing()
+        connection.execute(statement, rows)
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, ends, mapping, tables, tip, upsert
+from bot.store import chain, ends, mapping, outbox, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -64,7 +64,7 @@ class Transaction(Reads):
         self._actor = actor
         self._key = key
         self._events: list[tuple[str, str | None, Mapping[str, object]]] = []
-        self._lines: list[dict[str, Any]] = []
+        self._said: list[outbox.Said] = []
         self.at = at  # the one time of everything in this transaction
 
     @contextmanager
@@ -219,23 +219,24 @@ class Transaction(Reads):
         *,
         not_before: datetime | None = None,
         key: str | None = None,
+        redraw: bool = False,
     ) -> None:
         """Owe Slack a message. Within a lane, strictly one after the other in the order said.
 
-        `key`: said once only, ever; a second time is ignored.
+        `key`: said once only, ever; a second time is ignored. `redraw`: it brings up to the record what
+        stands in Slack, and has no words of its own; while such a one waits, a second is not needed.
         """
-        self._lines.append(
-            {
-                "kind": kind,
-                "request_id": request_id,
-                "lane": lane,
-                "data": mapping.plain(data or {}),
-                "not_before": not_before,
-                "key": key,
-                "created_at": self.at,
-                "attempts": 0,
-            }
-        )
+        values = {
+            "kind": kind,
+            "request_id": request_id,
+            "lane": lane,
+            "data": mapping.plain(data or {}),
+            "not_before": not_before,
+            "key": key,
+            "created_at": self.at,
+            "attempts": 0,
+        }
+        self._said.append(outbox.Said(values=values, redraw=redraw))
 
     def remember_message(self, ref: model.MessageRef) -> None:
         """This message is ours, and a click on it counts. Twice is the same as once."""
@@ -265,14 +266,13 @@ class Transaction(Reads):
 
     def finish(self) -> None:
         """Write what was gathered. Called by the store just before it commits."""
-        if not self._events and not self._lines:
+        news = outbox.news(self.connection, self._said)  # waits for nobody: before the one lock
+        if not self._events and not news:
             return
         seq, prev = tip.hold(self.connection)
         if self._events:
             tip.append(self.connection, self._linked(seq, prev))
-        if self._lines:  # numbered in the order said
-            statement = upsert.insert(self.connection, tables.outbox).on_conflict_do_nothing()
-            self.connection.execute(statement, self._lines)
+        outbox.write(self.connection, news)  # numbered in the order said
 
     def _linked(self, seq: int, prev: str) -> list[model.AuditEvent]:
         """What was gathered, as the events behind that one."""
