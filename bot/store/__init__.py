@@ -3,6 +3,7 @@
 from bot.store.actor import SYSTEM, Actor
 from bot.store.brief import Brief
 from bot.store.chain import GENESIS
+from bot.store.change import Change
 from bot.store.claims import Replica
 from bot.store.doors import Door, Page, due_since
 from bot.store.ends import Waiting
@@ -11,7 +12,7 @@ from bot.store.period import Few, Outline, Period
 from bot.store.proof import Verification
 from bot.store.readable import understood
 from bot.store.repository import Store, open_store
-from bot.store.transaction import Change, Transaction
+from bot.store.transaction import Transaction
 
 __all__ = [
     "GENESIS",

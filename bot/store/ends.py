@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import readable, tables
+from bot.store import mapping, readable, tables
 from bot.store.instant import Instant, free
 
 _GRANT = tables.access_grant
@@ -89,11 +89,14 @@ def take(
         sa.update(_GRANT)
         .where(_GRANT.c.id.in_(ids), _REVOKING, phase, free(_GRANT.c.claimed_until))
         .values(fence=_GRANT.c.fence + 1, claimed_by=holder, claimed_until=Instant(lease))
-        .returning(_GRANT.c.id)
+        .returning(_GRANT)
     )
-    query = sa.select(_GRANT).where(_GRANT.c.id.in_(taken.scalars().all()))
-    query = query.order_by(_GRANT.c.expires_at, _GRANT.c.id)
-    return readable.values(connection, model.Grant, _GRANT, query)
+    try:
+        grants = [mapping.value_from(model.Grant, row, _GRANT) for row in taken]
+    except readable.BROKEN:
+        ours = sa.select(_GRANT).where(_GRANT.c.id.in_(ids), _GRANT.c.claimed_by == holder)
+        grants = list(readable.values(connection, model.Grant, _GRANT, ours))
+    return tuple(sorted(grants, key=lambda grant: (grant.expires_at, grant.id)))
 
 
 def renew(connection: sa.Connection, fences: Mapping[str, int], lease: timedelta) -> None:

@@ -7,40 +7,16 @@ so that the chain is serial for the shortest time and numbers are handed out in 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, ends, mapping, outbox, tables, tip, upsert
+from bot.store import chain, change, ends, mapping, outbox, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
-
-_GRANT_MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
-    "id",
-    "status",
-    "target",
-    "requester_id",
-    "role_name",
-    "created_at",
-    "fence",
-}
-_LET_GO: Mapping[str, Any] = {"claimed_by": None, "claimed_until": None}
-_FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What became of one grant of a batch, under whose claim (`grant.fence`) the work was done."""
-
-    grant: model.Grant  # as it was claimed
-    to: model.GrantStatus | None = None  # none: it stays in its status
-    event: str | None  # of the audit; none for bookkeeping that tells an auditor nothing
-    goes_on: bool = False  # otherwise the claim ends here
-    changes: Mapping[str, Any]
 
 
 class Transaction(Reads):
@@ -65,6 +41,7 @@ class Transaction(Reads):
         self._key = key
         self._events: list[tuple[str, str | None, Mapping[str, object]]] = []
         self._said: list[outbox.Said] = []
+        self._changing: set[str] = set()  # grants whose rows are ours until we commit
         self.at = at  # the one time of everything in this transaction
 
     @contextmanager
@@ -150,8 +127,8 @@ class Transaction(Reads):
         """
         if (from_, to) not in model.GRANT_TRANSITIONS:
             raise ValueError(f"no grant goes from {from_.value} to {to.value}")
-        grant = self._change_grant(grant_id, from_, to, {**_FRESH_STEP, **changes}, fence)
-        self.record(f"grant.{to.value}", grant_id, {"from": from_, **_told(changes)})
+        grant = self._change_grant(grant_id, from_, to, {**change.FRESH_STEP, **changes}, fence)
+        self.record(f"grant.{to.value}", grant_id, {"from": from_, **change.told(changes)})
         return grant
 
     def move_due(self, limit: int, **changes: Any) -> Mapping[str, str]:
@@ -170,7 +147,7 @@ class Transaction(Reads):
         return found
 
     def change_grants(
-        self, expected: model.GrantStatus, batch: Sequence[Change]
+        self, expected: model.GrantStatus, batch: Sequence[change.Change]
     ) -> tuple[model.Grant, ...]:
         """Record what became of the grants of a batch; those it was recorded of.
 
@@ -179,12 +156,15 @@ class Transaction(Reads):
         """
         fences = {each.grant.id: each.grant.fence for each in batch}
         ours = frozenset(ends.in_hand(self.connection, fences, expected))
+        self._changing |= ours
         told, rows = [], defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
         for each in batch:
             if each.grant.id in ours:
-                grant, values = self._changed(expected, each)
+                values = change.values(expected, each)
                 rows[tuple(sorted(values.keys() - {"id"}))].append(values)
-                told.append(grant)
+                told.append(change.after(each, values))
+                if each.event is not None:
+                    self.record(each.event, each.grant.id, change.as_event(expected, each))
         for names, some in rows.items():
             ends.change_each(self.connection, names, some)
         return tuple(told)
@@ -207,7 +187,7 @@ class Transaction(Reads):
         """
         grant = self._change_grant(grant_id, expected, expected, changes, fence, goes_on=goes_on)
         if event is not None:
-            self.record(event, grant_id, _told(changes))
+            self.record(event, grant_id, change.told(changes))
         return grant
 
     def say(
@@ -269,10 +249,20 @@ class Transaction(Reads):
         news = outbox.news(self.connection, self._said)  # waits for nobody: before the one lock
         if not self._events and not news:
             return
+        shared = [row for row in news if not self._has_to_itself(row)]
+        outbox.write(self.connection, [row for row in news if self._has_to_itself(row)])
         seq, prev = tip.hold(self.connection)
         if self._events:
             tip.append(self.connection, self._linked(seq, prev))
-        outbox.write(self.connection, news)  # numbered in the order said
+        outbox.write(self.connection, shared)
+
+    def _has_to_itself(self, row: Mapping[str, Any]) -> bool:
+        """Whether it is of the lane of a grant that nobody else changes until we commit.
+
+        Such rows are numbered in the order of commit anyway, and need no lock that all wait for.
+        """
+        grant_id = row["request_id"]
+        return grant_id in self._changing and grant_id in row["lane"]
 
     def _linked(self, seq: int, prev: str) -> list[model.AuditEvent]:
         """What was gathered, as the events behind that one."""
@@ -297,33 +287,16 @@ class Transaction(Reads):
     ) -> None:
         if not ids:
             return
+        self._changing |= set(ids)
         table, to = tables.access_grant, model.GrantStatus.REVOKING
-        values = {**_FRESH_STEP, **changes}
-        _check_changes(values)
+        values = {**change.FRESH_STEP, **changes}
+        change.check(values)
         self.connection.execute(
             sa.update(table).where(table.c.id.in_(ids)).values({**values, "status": to})
         )
-        told = {"from": from_, **_told(changes)}
+        told = {"from": from_, **change.told(changes)}
         for grant_id in ids:
             self.record(f"grant.{to.value}", grant_id, told)
-
-    def _changed(
-        self, expected: model.GrantStatus, each: Change
-    ) -> tuple[model.Grant, dict[str, Any]]:
-        """What the grant becomes, and what is to be written for it; the event is noted."""
-        _check_changes(each.changes)
-        moves = each.to is not None and each.to is not expected
-        if moves and (expected, each.to) not in model.GRANT_TRANSITIONS:
-            raise ValueError(f"no grant goes from {expected.value} to {each.to}")
-        changes = {**(_FRESH_STEP if moves else {}), **each.changes}
-        if each.event is not None:
-            told = _told(each.changes)
-            self.record(each.event, each.grant.id, {"from": expected, **told} if moves else told)
-        values = {**changes, "id": each.grant.id, "status": each.to or expected}
-        values |= {} if each.goes_on else _LET_GO
-        if "activity" in changes:
-            values["used"] = mapping.was_used(changes["activity"])
-        return replace(each.grant, status=each.to or expected, **changes), values
 
     def _change_grant(
         self,
@@ -335,7 +308,7 @@ class Transaction(Reads):
         *,
         goes_on: bool = False,
     ) -> model.Grant:
-        _check_changes(changes)
+        change.check(changes)
         values = {**changes, "status": to}
         if "activity" in values:
             values["used"] = mapping.was_used(values["activity"])
@@ -343,7 +316,7 @@ class Transaction(Reads):
         held = [table.c.id == grant_id, table.c.status == expected]
         if fence is not None:
             held.append(table.c.fence == fence)
-            values |= {} if goes_on else _LET_GO
+            values |= {} if goes_on else change.LET_GO
         row = self.connection.execute(
             sa.update(table).where(*held).values(values).returning(table)
         ).one_or_none()
@@ -366,17 +339,3 @@ class Transaction(Reads):
         statement = upsert.insert(self.connection, table).values(**values).on_conflict_do_nothing()
         inserted = self.connection.execute(statement.returning(*table.primary_key))
         return inserted.first() is not None
-
-
-def _check_changes(changes: Mapping[str, Any]) -> None:
-    unknown = changes.keys() - _GRANT_MAY_CHANGE
-    if unknown:
-        raise ValueError(f"a grant's {', '.join(sorted(unknown))} cannot be changed")
-
-
-def _told(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chain says of changes. What the holder ran is sealed by its hash, not copied."""
-    told = dict(changes)
-    if told.get("activity") is not None:
-        told["activity"] = {"sha256": chain.digest(chain.canonical(told["activity"]), None)}
-    return told

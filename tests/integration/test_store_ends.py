@@ -209,3 +209,29 @@ def test_a_row_that_a_hand_has_spoilt_hides_no_other(
     doors += state.doors_page(page, 2)[0]
     assert {door.id for door in doors} == {ids[0], ids[2]}
     assert taken(state) == [ids[0], ids[2]]
+
+
+def test_what_is_said_of_several_in_one_breath_is_in_order_and_not_said_twice(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    begun(state, clock, 2)
+    one, two = state.claim_ends(OPEN, LATER, "one", LEASE, 100)
+    with state.begin(stores.SYSTEM) as tx:
+        for grant in tx.change_grants(REVOKING, [noted(one), noted(two)]):
+            tx.say("card", grant.id, f"request:{grant.id}")
+            tx.say("audit", grant.id, "audit", {"of": grant.id})
+            tx.say("thread", grant.id, f"request:{grant.id}", {"line": "ended"})
+            tx.say("home", None, "home:U0ANA", {"user": "U0ANA"}, redraw=True)
+    said = dict[str, list[str]]()
+    for _ in range(9):
+        for row in state.outbox_claim(LATER):
+            said.setdefault(row.lane, []).append(
+                row.kind if row.lane != "audit" else row.data["of"]
+            )
+            state.outbox_done(row.id, fence=row.fence)
+    assert said == {
+        f"request:{one.id}": ["card", "thread"],
+        f"request:{two.id}": ["card", "thread"],
+        "audit": [one.id, two.id],
+        "home:U0ANA": ["home"],
+    }
