@@ -63,12 +63,14 @@ class Phase(abc.ABC, Generic[Result]):
                 self._attempt((grant,))
         return self._store.grant(grant_id)
 
-    def attempt_some(self, target: str) -> bool:
-        """For a batch of what waits on that target; whether more may wait. Raises as `attempt`."""
+    def attempt_some(self, target: str) -> int:
+        """For a batch of what waits on that target; of how many it was recorded what came of them.
+
+        While there are some, more may wait. Raises as `attempt`.
+        """
         where = store.Waiting(target=target, open=self.open)
         with self._claims.hold_ends(where, self._clock.now(), self.most) as grants:
-            self._attempt(grants)
-        return len(grants) == self.most
+            return self._attempt(grants)
 
     @abc.abstractmethod
     def _act(
@@ -104,18 +106,20 @@ class Phase(abc.ABC, Generic[Result]):
     def _lose(self, grant: model.Grant, outcome: Outcome[Result]) -> None:
         """What was done could not be recorded."""
 
-    def _attempt(self, grants: Batch) -> None:
+    def _attempt(self, grants: Batch) -> int:
         """Server by server: a record that fails for one must not keep another from being tried."""
         failed: list[Exception] = []
+        recorded = 0
         for engine, there in by_engine(self._engines, grants):
             try:
-                self._attempt_there(engine, there)
+                recorded += self._attempt_there(engine, there)
             except (errors.Busy, *_UNRECORDABLE) as error:
                 failed.append(error)
         if failed:
             raise failed[0]
+        return recorded
 
-    def _attempt_there(self, engine: engines_.Engine | None, grants: Batch) -> None:
+    def _attempt_there(self, engine: engines_.Engine | None, grants: Batch) -> int:
         if engine is None:
             batch, outcomes = grants, unreached(grants)
         else:
@@ -125,16 +129,17 @@ class Phase(abc.ABC, Generic[Result]):
         some_done = any(succeeded(outcomes[grant.id]) for grant in batch)
         if some_done:
             self._cross_done()
-        if not self._settle(batch, outcomes):
-            return  # there is nothing to be seen in the record: the next look is soon enough
-        if some_done:
+        recorded = self._settle(batch, outcomes)
+        if some_done and recorded:
             self._cross_recorded()
-        self._wake()
+        if recorded:  # otherwise there is nothing new to be seen: the next look is soon enough
+            self._wake()
+        return recorded
 
-    def _settle(self, grants: Batch, outcomes: Outcomes[Result]) -> bool:
-        """Record all, or one by one where something of one cannot be recorded; whether any was."""
+    def _settle(self, grants: Batch, outcomes: Outcomes[Result]) -> int:
+        """Record all, or one by one where something of one cannot be recorded; how many were."""
         try:
-            return bool(self._record(grants, outcomes))
+            return len(self._record(grants, outcomes))
         except _UNRECORDABLE as error:
             if len(grants) > 1:
                 return self._settle_one_by_one(grants, outcomes)
@@ -142,23 +147,23 @@ class Phase(abc.ABC, Generic[Result]):
             if not isinstance(error, errors.Conflict):
                 raise
             note_fenced_off(grants, ())
-            return False
+            return 0
         except errors.Busy:
             for grant in grants:
                 self._lose(grant, outcomes[grant.id])
             raise
 
-    def _settle_one_by_one(self, grants: Batch, outcomes: Outcomes[Result]) -> bool:
+    def _settle_one_by_one(self, grants: Batch, outcomes: Outcomes[Result]) -> int:
         failed: list[Exception] = []
-        some = False
+        recorded = 0
         for grant in grants:
             try:
-                some = self._settle((grant,), outcomes) or some
+                recorded += self._settle((grant,), outcomes)
             except (errors.Busy, *_UNRECORDABLE) as error:
                 failed.append(error)
         if failed:
             raise failed[0]
-        return some
+        return recorded
 
     def _record(self, grants: Batch, outcomes: Outcomes[Result]) -> Batch:
         """In one transaction; the grants that were still ours, as they are recorded now."""

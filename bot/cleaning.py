@@ -34,7 +34,7 @@ class Cleaning(attempts.Phase[spec.Removed]):
     open = False
     most = 50
 
-    def attempt_some(self, target: str) -> bool:
+    def attempt_some(self, target: str) -> int:
         """As for every phase."""
         with self._rush.on(work.Urgency.CLEAN):
             return super().attempt_some(target)

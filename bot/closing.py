@@ -39,7 +39,7 @@ class Closing(attempts.Phase[spec.Closed]):
                 self.shut(grant_id)
             raise
 
-    def attempt_some(self, target: str) -> bool:
+    def attempt_some(self, target: str) -> int:
         """As for every phase. A record that cannot be written does not keep any door open."""
         try:
             with self._rush.on(work.Urgency.CLOSE):

@@ -105,9 +105,7 @@ class Ending:
         """
         try:
             if self._store.is_any_due(self._clock.now()):
-                with self._rush.on(work.Urgency.CLOSE):
-                    while targets := self._begin_batch():
-                        begun(targets)
+                self._begin_batches(begun)
             else:
                 self._known.follow(self._store)
         except (errors.Busy, errors.StoreError) as error:
@@ -126,13 +124,20 @@ class Ending:
         """
         self.closing.shut(grant_id, wanted)
 
-    def _begin_batch(self) -> frozenset[str]:
+    def _begin_batches(self, begun: Callable[[Collection[str]], None]) -> None:
+        with self._rush.on(work.Urgency.CLOSE):
+            found = self._begin_batch()
+            while found:
+                begun(frozenset(found.values()))
+                found = self._begin_batch() if len(found) == _AT_ONCE else {}
+
+    def _begin_batch(self) -> Mapping[str, str]:
+        """A batch of what is due; of each, the target by its id."""
         with self._store.begin(store.SYSTEM) as tx:
             found = tx.move_due(_AT_ONCE, **self._begun(model.EndCause.DEADLINE, store.SYSTEM))
         if found:
             faults.checkpoint("end-begun")
-            self._wake()
-        return frozenset(found.values())
+        return found
 
     def _begin_some(
         self, status: model.GrantStatus, cause: model.EndCause, actor: store.Actor, comment: str

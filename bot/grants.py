@@ -141,16 +141,16 @@ class Grants:
         """First phase of an end, one attempt: no login, no session."""
         return self._ending.closing.attempt(grant_id)
 
-    def close_some(self, target: str) -> bool:
-        """The same for a batch of what waits on that target; whether more may wait."""
+    def close_some(self, target: str) -> int:
+        """The same for a batch of what waits on that target; of how many there is news now."""
         return self._ending.closing.attempt_some(target)
 
     def clean(self, grant_id: str) -> model.Grant:
         """Second phase, one attempt: what was done is read, the role removed and proven gone."""
         return self._ending.cleaning.attempt(grant_id)
 
-    def clean_some(self, target: str) -> bool:
-        """The same for a batch of what waits on that target; whether more may wait."""
+    def clean_some(self, target: str) -> int:
+        """The same for a batch of what waits on that target; of how many there is news now."""
         return self._ending.cleaning.attempt_some(target)
 
     def end(self, grant_id: str) -> model.Grant:

@@ -33,7 +33,8 @@ HEARTBEAT_EVERY = timedelta(seconds=10)
 HEARTBEAT = status.HEARTBEAT
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
 _POLL = 0.1  # seconds between looks whether another process has committed something
-_LONGEST_POLL = 1.0  # seconds
+_LONGEST_POLL = 0.5  # seconds
+_MANY = 20  # ends in one batch, from which on a second worker is worth it
 _CHORES_EVERY = 1.0  # seconds
 _CHORES_APART = 0.2  # seconds, at least, however much is committed
 _SWEEPS_WITHIN = 30.0  # seconds; a sweeper that hangs for longer has no heartbeat
@@ -243,9 +244,9 @@ class Scheduler:
             self._submit(target, "closing", close, work.Urgency.CLOSE, again=True)
 
     def _close(self, target: str, *, alone: bool = True) -> None:
-        """Until no more waits; where that is more than one batch, by two workers."""
-        while self._grants.close_some(target):
-            if alone:
+        """Until no more waits; where there are many, by two workers."""
+        while closed := self._grants.close_some(target):
+            if alone and closed >= _MANY:
                 alone, also = False, functools.partial(self._close, target, alone=False)
                 self._submit(target, "closing too", also, work.Urgency.CLOSE)
 

@@ -23,6 +23,7 @@ Job = Callable[[], object]
 _MOST_PER_TARGET = 10_000  # what does not fit is handed out again by the next sweep
 _QUICK = 1.0  # seconds in which something is done where nothing but our own work delays it
 _LONGEST = 10.0  # seconds for which a crowd of ends is made room for
+_BETWEEN = 0.02  # seconds from one step of an end to the next
 _APART = 1.0  # seconds of quiet after which the next ends are another crowd
 _ROOM = 0.05  # seconds between looks whether a rush is over
 
@@ -46,8 +47,8 @@ class Rush:
         self._lock = threading.Lock()
         self._began: dict[int, tuple[Urgency, float]] = {}  # by number
         self._number = 0
-        self._since = 0.0  # the present crowd of them
-        self._ended = 0.0
+        self._since = float("-inf")  # the present crowd of them
+        self._ended = float("-inf")
 
     @contextlib.contextmanager
     def on(self, urgency: Urgency) -> Iterator[None]:
@@ -69,11 +70,11 @@ class Rush:
     def is_on(self, than: Urgency | None = None) -> bool:
         """Whether to make room for something, or only for what is more urgent `than` that."""
         with self._lock:
-            if not self._began:
-                return False
             now = time.monotonic()
             if now - self._since > _LONGEST:
                 return False
+            if than is None and now - self._ended < _BETWEEN:
+                return True
             return any(
                 now - began < _QUICK and (than is None or urgency < than)
                 for urgency, began in self._began.values()

@@ -54,9 +54,9 @@ def test_ends_begin_together_and_are_told_by_target(world: World, bot: service.S
 
 def test_a_batch_is_closed_and_cleaned_in_one_go(world: World, bot: service.Service) -> None:
     ids = due(world, bot)
-    assert bot.grants.close_some("shop") is False
+    assert bot.grants.close_some("shop") == 3
     assert all(world.grant(each).access_ended_at for each in ids)
-    assert bot.grants.clean_some("shop") is False
+    assert bot.grants.clean_some("shop") == 3
     assert statuses(world, ids) == [ENDED] * 3
     assert all(world.grant(each).activity is not None for each in ids)
     bot.outbox.pump()
@@ -64,12 +64,12 @@ def test_a_batch_is_closed_and_cleaned_in_one_go(world: World, bot: service.Serv
         one_of_each(world, each)
 
 
-def test_more_than_one_batch_is_told_to_be_more(
+def test_a_batch_is_bounded_and_the_next_one_takes_the_rest(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Closing, "most", 2)
     due(world, bot)
-    assert [bot.grants.close_some("shop") for _ in range(2)] == [True, False]
+    assert [bot.grants.close_some("shop") for _ in range(3)] == [2, 1, 0]
 
 
 def test_one_that_fails_delays_none_of_the_others(world: World, bot: service.Service) -> None:
@@ -254,6 +254,22 @@ def test_when_access_ended_is_kept_although_the_note_of_it_failed(
     world.advance(minutes=1)
     bot.grants.close_some("shop")
     assert {world.grant(each).access_ended_at for each in ids} == {ended_at}
+
+
+def test_one_whose_request_is_gone_keeps_the_lane_from_nothing(
+    world: World, bot: service.Service
+) -> None:
+    """What a hand has deleted can never be said, so its end can never be recorded."""
+    ids = due(world, bot)
+    with world.store._database._engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute("DROP TRIGGER access_request_kept")
+        driver.execute("DELETE FROM access_request WHERE id = ?", [ids[1]])
+        driver.execute("PRAGMA foreign_keys = ON")
+    assert [bot.grants.close_some("shop") for _ in range(2)] == [2, 0]
+    assert not any(role.can_login for role in world.shop.engine.managed())
 
 
 def test_a_running_bot_ends_more_than_a_batch(
