@@ -20,13 +20,12 @@ def list_(
 ) -> None:
     """List what is granted or waiting, newest first."""
     with desk.desk(ctx).store() as store:
-        stories = [store.story(request.id) for request in store.requests(limit=_ENDED_SHOWN)]
-        known = {story.request.id for story in stories}
-        live = [g.id for g in store.grants(status=model.LIVE_GRANT) if g.id not in known]
-        stories += [store.story(grant_id) for grant_id in live]
-        known.update(live)
-        stories += [store.story(r.id) for r in store.pending() if r.id not in known]
-    shown = [story for story in stories if everything or is_open(story)]
+        shown = store.open_stories()
+        if everything:
+            known = {story.request.id for story in shown}
+            latest = [r.id for r in store.requests(limit=_ENDED_SHOWN) if r.id not in known]
+            shown = (*shown, *store.stories(latest))
+            shown = tuple(sorted(shown, key=lambda s: s.request.created_at, reverse=True))
     if as_json:
         desk.answer([brief(story) for story in shown])
         return
@@ -50,13 +49,6 @@ def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -
     print()
     for event in events:
         print(f"{desk.moment(event.at)}  {event.type}")
-
-
-def is_open(story: model.Story) -> bool:
-    """Whether it is waiting, or its grant is coming, there or going."""
-    if story.grant is not None:
-        return story.grant.status in model.LIVE_GRANT
-    return story.request.status is model.RequestStatus.PENDING
 
 
 def brief(story: model.Story) -> dict[str, Any]:

@@ -58,9 +58,9 @@ class Scene:
     def mine(self, user_id: str) -> home.Mine:
         """What concerns this person now. Raises IdentityUnknown, NotFound."""
         person = self._directory.person(user_id)
-        live = self._store.grants(status=model.LIVE_GRANT)
-        own = [grant for grant in live if grant.requester_id == user_id]
-        others = [grant for grant in live if grant.requester_id != user_id]
+        own = self._store.grants(status=model.LIVE_GRANT, requester_id=user_id)
+        latest = self._store.grants(status=model.LIVE_GRANT)
+        others = [grant for grant in latest if grant.requester_id != user_id]
         pending = [r.id for r in self._store.pending() if user_id in r.approvers]
         asked = self._store.requests(requester_id=user_id, limit=home.MOST + 1)
         return home.Mine(
@@ -81,7 +81,7 @@ class Scene:
         return policy.may_revoke(person, story, catalog, facts) is None
 
     def _watched(self, grants: Iterable[model.Grant], person: model.Person) -> list[model.Story]:
-        stories = (self._store.story(grant.id) for grant in grants)
+        stories = self._store.stories([grant.id for grant in grants])
         return list(itertools.islice((s for s in stories if self.may_end(s, person)), _MOST))
 
     def _offered(self, user_id: str) -> tuple[catalogs.Entitlement, ...]:
@@ -91,7 +91,10 @@ class Scene:
             return ()
 
     def _stories(self, ids: Iterable[str]) -> list[model.Story]:
-        return [self._store.story(each) for each in list(ids)[:_MOST]]
+        """In the order given."""
+        some = list(ids)[:_MOST]
+        found = {story.request.id: story for story in self._store.stories(some)}
+        return [found[each] for each in some if each in found]
 
 
 def used(story: model.Story) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import brief, chain, doors, ends, mapping, period, readable, tables
+from bot.store import brief, chain, doors, ends, mapping, period, readable, stories, tables
 from bot.store.instant import free
 
 Value = TypeVar("Value")
@@ -36,6 +36,16 @@ class Reads(ABC):
         """A request with its reviews, grant and messages, all of one moment. Raises NotFound."""
         with self._reading() as connection:
             return _story(connection, request_id)
+
+    def stories(self, ids: Sequence[str]) -> tuple[model.Story, ...]:
+        """These stories, newest first and of one moment; ids of none are left out."""
+        with self._reading() as connection:
+            return stories.some(connection, ids)
+
+    def open_stories(self) -> tuple[model.Story, ...]:
+        """Whatever waits, or has a live grant, however many there are; newest first."""
+        with self._reading() as connection:
+            return stories.some(connection, stories.open_ids(connection))
 
     def request(self, request_id: str) -> model.AccessRequest:
         """One request. Raises NotFound."""

@@ -115,6 +115,20 @@ def test_grants_are_listed_by_what_is_asked(state: stores.Store, clock: clocks.M
     assert ids(state.grants(requester_id="U0ANA", status=[ACTIVE])) == [one]
 
 
+def test_what_is_open_is_told_whole_and_newest_first(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    live = granted(state).id
+    clock.advance(MINUTE)
+    over, waiting = granted(state).id, submit(state, created_at=clock.now()).id
+    end(state, over)
+    open_ = state.open_stories()
+    assert [story.request.id for story in open_] == [waiting, live]
+    assert open_ == (state.story(waiting), state.story(live))
+    assert state.stories([over, "nope"]) == (state.story(over),)
+    assert open_[1].reviews
+
+
 def test_a_transaction_reads_what_it_has_written(state: stores.Store) -> None:
     request = a_request()
     with state.begin(ANA) as tx:
@@ -207,6 +221,8 @@ def asked_by(store: stores.Store, look: Callable[[], object]) -> list[tuple[str,
     "look",
     [
         lambda store: store.story("x"),
+        lambda store: store.stories(["x"]),
+        lambda store: store.open_stories(),
         lambda store: store.requests(requester_id="U0ANA"),
         lambda store: store.requests(),
         lambda store: store.pending(),

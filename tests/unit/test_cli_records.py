@@ -54,6 +54,25 @@ def test_list_answers_programs(jit, world, bot):
     assert datetime.fromisoformat(told["expires_at"]) == world.grant(live).expires_at
 
 
+def test_list_shows_all_however_many_newest_first(jit, world):
+    made = [fixtures_store.granted(world.store).id for _ in range(203)]
+    world.clock.advance(timedelta(seconds=1))
+    made += [
+        fixtures_store.submit(world.store, created_at=world.clock.now()).id for _ in range(203)
+    ]
+    told = [each["id"] for each in json.loads(jit("list", "--json")[1])]
+    assert sorted(told) == sorted(made)
+    assert set(told[:203]) == set(made[203:])
+
+
+def test_list_all_puts_what_is_over_in_its_place(jit, world, bot):
+    over = world.ask(bot, entitlement="write_orders")
+    bot.access.cancel(over, ANA.id)
+    world.clock.advance(timedelta(seconds=1))
+    live = world.live(bot)
+    assert [each["id"] for each in json.loads(jit("list", "--all", "--json")[1])] == [live, over]
+
+
 def test_show_tells_everything_of_one_request(jit, world, bot):
     live = world.live(bot)
     out = jit("show", live)[1]

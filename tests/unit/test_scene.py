@@ -1,0 +1,51 @@
+"""What the Home tab and the private lists find for one person among everybody's."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot import model, service
+from bot.slack import scene
+from tests import fixtures_store
+from tests.fixtures_core import ANA, BO, World
+
+
+@pytest.fixture
+def seen(world: World, bot: service.Service) -> scene.Scene:
+    return scene.Scene(
+        store=world.store,
+        access=bot.access,
+        directory=world.directory,
+        catalog=lambda: world.catalog,
+        clock=world.clock,
+    )
+
+
+def ids(stories: object) -> list[str]:
+    return [story.request.id for story in stories]  # type: ignore[attr-defined]
+
+
+def test_ones_own_access_is_found_however_many_others_came_later(
+    world: World, bot: service.Service, seen: scene.Scene
+) -> None:
+    later, sooner = (world.live(bot, duration=timedelta(minutes=n)) for n in (60, 30))
+    world.clock.advance(timedelta(seconds=1))
+    for _ in range(203):  # the record tells of 200 at a time
+        fixtures_store.granted(
+            world.store, requester_id="U0DAN", requester_name="Dan", created_at=world.clock.now()
+        )
+    found = seen.mine(ANA.id)
+    assert ids(found.holding) == [sooner, later]
+    assert found.holding[0] == world.store.story(sooner)
+
+
+def test_who_may_decide_may_end_and_sees_it(
+    world: World, bot: service.Service, seen: scene.Scene
+) -> None:
+    waiting, live = world.ask(bot, entitlement="read_pages"), world.live(bot)
+    found = seen.mine(BO.id)
+    assert (ids(found.holding), ids(found.watching)) == ([], [live])
+    assert set(ids(seen.mine(ANA.id).asked)) == {live, waiting}
+    assert seen.mine(ANA.id).watching == []
+    assert found.watching[0].grant is not None
+    assert found.watching[0].grant.status is model.GrantStatus.ACTIVE
