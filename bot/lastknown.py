@@ -15,7 +15,7 @@ from bot import model, store
 from db_grants import spec
 
 _PORTION = 0.01  # seconds spent on reading at a time: ends do not wait for it
-_PAGE = 500
+_PAGE = 200
 _AGAIN_EVERY = 600.0  # seconds; what somebody changed by hand is in no audit event
 
 

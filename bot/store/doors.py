@@ -54,8 +54,8 @@ def page(
     kept = sa.type_coerce(_GRANT.c.expires_at, _AS_IT_IS)
     query = sa.select(_GRANT.c.id, kept.label("kept")).where(_GRANT.c.status == after.status, _OPEN)
     if after.id:
-        last = sa.bindparam("last", after.expires_at, type_=_AS_IT_IS)
-        query = query.where(kept >= last, sa.or_(kept > last, _GRANT.c.id > after.id))
+        last = sa.tuple_(sa.literal(after.expires_at, _AS_IT_IS), sa.literal(after.id))
+        query = query.where(sa.tuple_(kept, _GRANT.c.id) > last)
     rows = connection.execute(query.order_by(_GRANT.c.expires_at, _GRANT.c.id).limit(limit)).all()
     doors = some(connection, [row.id for row in rows])
     if len(rows) == limit:

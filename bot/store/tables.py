@@ -116,7 +116,9 @@ access_grant = sa.Table(
 sa.Index("access_grant_by_requester", access_grant.c.requester_id, access_grant.c.created_at)
 sa.Index("access_grant_by_activation", access_grant.c.activated_at)
 sa.Index("access_grant_by_end", access_grant.c.access_ended_at)
-sa.Index("access_grant_by_status", access_grant.c.status, access_grant.c.expires_at)
+sa.Index(
+    "access_grant_by_status", access_grant.c.status, access_grant.c.expires_at, access_grant.c.id
+)
 
 message = sa.Table(
     "message",
