@@ -10,9 +10,9 @@ Slack. One that was paused for longer and wakes takes back what it said twice.
 import functools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -31,8 +31,15 @@ _MARGIN = 1.0  # seconds before its end from which on a claim is taken for lost
 _POISON = 8  # times a row may break the poster before it is given up
 _AT_LEAST_EVERY = 1.0  # seconds between looks, woken or not
 _ROOM = 0.05  # seconds between looks whether a rush is over
-_IN_CHANNEL = frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY})
-_IN_AUDIT = frozenset({Kind.AUDIT, Kind.ALARM, Kind.FINDING, Kind.DIGEST})
+_WARY = timedelta(
+    seconds=60
+)  # one goes at a time for so long after a pause: Slack counts by minutes
+_SHARED = {  # where many rows go, of many lanes: when one must wait there, so must all
+    "approvals": frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY}),
+    "audit": frozenset({Kind.AUDIT, Kind.ALARM, Kind.FINDING, Kind.DIGEST}),
+    "homes": frozenset({Kind.HOME}),
+}
+_PLACE_OF = {str(kind): place for place, kinds in _SHARED.items() for kind in kinds}
 
 
 class Later(errors.JitError):
@@ -62,6 +69,14 @@ class Poster(Protocol):
         """Take back a message that another replica has posted too. Raises Later, Never."""
 
 
+class _Held(NamedTuple):
+    """What we know of a row that we have claimed."""
+
+    fence: int
+    until: float  # ours, by `time.monotonic()`
+    place: str  # it is bound for
+
+
 class Outbox:
     """Takes rows from the store to the poster."""
 
@@ -79,9 +94,9 @@ class Outbox:
         self._poster = poster
         self._clock = clock
         self._lock = threading.Lock()
-        self._hand: dict[int, tuple[int, float]] = {}  # rows claimed: fence, and ours until
+        self._hand: dict[int, _Held] = {}  # rows claimed
         self._renewed = time.monotonic()
-        self._paused: dict[str, datetime] = {}  # destinations that asked us to wait
+        self._paused: dict[str, datetime] = {}  # shared places, and until when we must wait
         self._broken: dict[int, int] = {}  # rows that broke the poster, and how often
         self._bell = threading.Event()
         self._closing = threading.Event()
@@ -161,25 +176,37 @@ class Outbox:
             self._bell.set()  # the next of its lane may go
 
     def _forget(self, row: store.OutboxRow) -> None:
-        """It is settled, and its claim ended with that: there is nothing left to release."""
+        """It is settled or put off, and its claim ended with that: there is nothing to release."""
         with self._lock:
             self._hand.pop(row.id, None)
 
     def _claimed(self, most: int) -> list[store.OutboxRow]:
-        """Rows for us to say now. Those bound for where we must wait are put off."""
-        now = self._clock.now()
-        while batch := self._claim(now, most):
-            ready = [row for row in batch if not self._waits(row, now)]
-            self._put_down([row for row in batch if row not in ready])
-            if ready:
-                return ready
-        return []
+        """Rows for us to say now. What is bound for where we must wait is left where it is.
 
-    def _claim(self, now: datetime, most: int) -> tuple[store.OutboxRow, ...]:
-        ours_until = _ours_until()  # taken before: it must not seem later than the record's
-        batch = self._store.outbox_claim(now, most, LEASE)
+        Where we were asked to wait a while ago one goes at a time: the others would be refused with it.
+        """
+        found: list[store.OutboxRow] = []
+        while len(found) < most:
+            closed, narrow = self._narrowed(self._clock.now())
+            found += (batch := self._claim(1 if narrow else most - len(found), closed))
+            if not batch or not narrow:
+                break
+        return found
+
+    def _narrowed(self, now: datetime) -> tuple[set[Kind], bool]:
+        """Kinds that nothing more may be said of just now; whether we were asked to wait lately."""
         with self._lock:
-            self._hand |= {row.id: (row.fence, ours_until) for row in batch}
+            lately = {place for place, until in self._paused.items() if now < until + _WARY}
+            busy = {held.place for held in self._hand.values()}
+            shut = {place for place in lately if place in busy or now < self._paused[place]}
+        return {kind for place in shut for kind in _SHARED[place]}, bool(lately)
+
+    def _claim(self, most: int, closed: Collection[str]) -> tuple[store.OutboxRow, ...]:
+        ours_until = _ours_until()  # taken before: it must not seem later than the record's
+        batch = self._store.outbox_claim(self._clock.now(), most, LEASE, but=closed)
+        held = {row.id: _Held(row.fence, ours_until, destination(row)) for row in batch}
+        with self._lock:
+            self._hand |= held
         return batch
 
     def _renew(self) -> None:
@@ -188,15 +215,14 @@ class Outbox:
             return
         self._renewed, ours_until = time.monotonic(), _ours_until()
         with self._lock:
-            fences = {
-                row_id: fence for row_id, (fence, until) in self._hand.items() if _lasts(until)
-            }
+            hand = self._hand.items()
+            fences = {row_id: held.fence for row_id, held in hand if _lasts(held.until)}
         if not fences:
             return
         self._store.outbox_renew(fences, LEASE)
         with self._lock:
             for row_id in fences.keys() & self._hand.keys():
-                self._hand[row_id] = (fences[row_id], ours_until)
+                self._hand[row_id] = self._hand[row_id]._replace(until=ours_until)
 
     def _put_down(self, rows: Sequence[store.OutboxRow]) -> None:
         """We no longer say these. Those that are not settled may be said by anybody."""
@@ -212,20 +238,18 @@ class Outbox:
 
     def _is_ours(self, row: store.OutboxRow) -> bool:
         with self._lock:
-            fence, until = self._hand.get(row.id, (row.fence - 1, 0.0))
-        return fence == row.fence and _lasts(until)
+            held = self._hand.get(row.id)
+        return held is not None and held.fence == row.fence and _lasts(held.until)
 
-    def _waits(self, row: store.OutboxRow, now: datetime) -> bool:
-        """Whether the place it is bound for asked us to wait; then it is put off until then."""
-        until = self._paused.get(destination(row))
-        if until is None or until <= now:
-            return False
-        self._put_off(row, until, "waiting with others for the same place")
-        return True
+    def _waits(self, place: str) -> bool:
+        """Whether we were asked to wait with what goes there."""
+        now = self._clock.now()
+        with self._lock:
+            return self._paused.get(place, now) > now
 
     def _deliver(self, row: store.OutboxRow) -> bool:
         """Try once; whether the row is settled."""
-        if self._waits(row, self._clock.now()):  # since it was taken up, another has been told so
+        if self._waits(destination(row)):  # told to another since this was taken up
             return False
         try:
             story = self._store.story(row.request_id) if row.request_id else None
@@ -270,15 +294,24 @@ class Outbox:
         now = self._clock.now()
         own = retry.pause(row.attempts + 1)
         until = now + (timedelta(seconds=later.seconds) if later.seconds is not None else own)
-        self._paused[destination(row)] = until
+        if later.seconds is not None or row.kind != Kind.HOME:
+            # otherwise it is about one person, whom Slack does not tell us of: not about all Homes
+            self._pause(destination(row), until)
         _log.warning("outbox_waits", kind=row.kind, lane=row.lane, why=str(later))
         self._put_off(row, until, str(later))
+
+    def _pause(self, place: str, until: datetime) -> None:
+        """Say nothing there until then, or until what we were told before, if that is later."""
+        if place in _SHARED:  # nobody else goes to any other, and the row itself is put off
+            with self._lock:
+                self._paused[place] = max(until, self._paused.get(place, until))
 
     def _put_off(self, row: store.OutboxRow, until: datetime, why: str) -> None:
         try:
             self._store.outbox_retry(row.id, until, why, fence=row.fence)
         except errors.Conflict:
             return
+        self._forget(row)
 
     def _broke(self, row: store.OutboxRow, error: Exception) -> bool:
         """The poster has a fault with this row: a few more tries, then the others get their turn."""
@@ -310,9 +343,5 @@ def _lasts(until: float) -> bool:
 
 
 def destination(row: store.OutboxRow) -> str:
-    """Where a row goes, as far as Slack's limits care: one channel, or one person."""
-    if row.kind in _IN_CHANNEL:
-        return "approvals"
-    if row.kind in _IN_AUDIT:
-        return "audit"
-    return f"{row.kind}:{row.lane}"
+    """Where a row goes, as far as Slack's limits care: a channel, all App Homes, or one person."""
+    return _PLACE_OF.get(row.kind, f"{row.kind}:{row.lane}")

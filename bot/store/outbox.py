@@ -1,7 +1,7 @@
 """What must still be said in Slack, lane by lane. Only the head of a lane may be said."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,14 +106,19 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow
 
 
 def claim(
-    connection: sa.Connection, now: datetime, limit: int, lease: timedelta
+    connection: sa.Connection,
+    now: datetime,
+    limit: int,
+    lease: timedelta,
+    but: Collection[str] = (),
 ) -> tuple[OutboxRow, ...]:
     """As `due`, of those that nobody is saying; nobody else gets these before the lease is over.
 
+    `but`: kinds that are left where they are, and their lanes behind them.
     What the look found free may have been claimed by the time its row is locked, so the change asks
     again.
     """
-    open_ = _due(now).where(free(_BOX.c.claimed_until)).limit(limit)
+    open_ = _open(now, but).limit(limit)
     rows = connection.execute(open_.with_for_update(skip_locked=True)).all()
     ids = [row.id for row in rows]
     if not ids:
@@ -128,9 +133,9 @@ def claim(
     return tuple(sorted(values, key=lambda row: row.id))
 
 
-def is_any_free(connection: sa.Connection, now: datetime) -> bool:
+def is_any_free(connection: sa.Connection, now: datetime, but: Collection[str] = ()) -> bool:
     """Whether there is something for `claim` to claim."""
-    open_ = _due(now).where(free(_BOX.c.claimed_until)).limit(1)
+    open_ = _open(now, but).limit(1)
     return connection.execute(open_.with_only_columns(_BOX.c.id)).first() is not None
 
 
@@ -223,6 +228,12 @@ def _due(now: datetime) -> sa.Select[Any]:
         )
         .order_by(_BOX.c.id)
     )
+
+
+def _open(now: datetime, but: Collection[str]) -> sa.Select[Any]:
+    """Of those that are due, what nobody is saying and may be said."""
+    found = _due(now).where(free(_BOX.c.claimed_until))
+    return found.where(_BOX.c.kind.not_in(sorted(but))) if but else found
 
 
 def _change(connection: sa.Connection, row_id: int, fence: int | None, **values: Any) -> OutboxRow:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Self
@@ -154,14 +154,22 @@ class Store(Reads):
             return outbox.due(connection, now, limit)
 
     def outbox_claim(
-        self, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=60)
+        self,
+        now: datetime,
+        limit: int = 50,
+        lease: timedelta = timedelta(seconds=60),
+        *,
+        but: Collection[str] = (),
     ) -> tuple[outbox.OutboxRow, ...]:
-        """As `outbox_due`, to be said: nobody else gets these for `lease` by the database's clock."""
+        """As `outbox_due`, to be said: nobody else gets these for `lease` by the database's clock.
+
+        `but`: kinds that cannot be said now; what is behind them in their lanes waits with them.
+        """
         with self._reading() as connection:  # whoever has nothing to say keeps nobody from writing
-            if not outbox.is_any_free(connection, now):
+            if not outbox.is_any_free(connection, now, but):
                 return ()
         with self._database.write() as connection:
-            return outbox.claim(connection, now, limit, lease)
+            return outbox.claim(connection, now, limit, lease, but)
 
     def outbox_renew(self, rows: Mapping[int, int], lease: timedelta) -> None:
         """These (fence by id) are still being said."""

@@ -1,7 +1,11 @@
 """Words follow deeds: in order, tried again, and never in anybody's way."""
 
 import itertools
+import threading
+import time
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -81,6 +85,121 @@ def test_while_a_channel_waits_slack_is_asked_once_not_once_a_request(
         say(world, "card", f"request:{n}")
     bot.outbox.pump()
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["card", "audit", "home"])
+def test_what_must_wait_is_left_where_it_is_and_costs_nothing(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def limited(row: store.OutboxRow) -> None:
+        if row.kind == kind:
+            raise outbox.Later(30)
+
+    world.channel.trouble = limited
+    for n in range(50):
+        say(world, kind, f"{kind}:{n}", n=n)
+    say(world, "told", "request:1", n=50)
+    writes = count_writes(world, monkeypatch)
+    bot.outbox.pump()
+    assert [n for _, n in lanes(world)] == [50]
+    assert writes["outbox_retry"] == 1  # the one that was refused
+    assert sum(writes.values()) <= 12
+    writes.clear()
+    for _ in range(10):
+        world.advance(seconds=1)
+        bot.outbox.pump()
+    assert not writes
+    world.channel.trouble = lambda _row: None
+    world.advance(seconds=20)
+    assert bot.outbox.pump() == 50
+
+
+def count_writes(world: World, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Every transaction that the outbox writes to the record, from now on."""
+    found = Counter[str]()
+
+    def counted(name: str) -> None:
+        real = getattr(world.store, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            done = real(*args, **kwargs)
+            if name != "outbox_claim" or done:  # a look that finds nothing writes nothing
+                found[name] += 1
+            return done
+
+        monkeypatch.setattr(world.store, name, call)
+
+    for name in ("outbox_claim", "outbox_retry", "outbox_release", "outbox_done", "outbox_drop"):
+        counted(name)
+    return found
+
+
+def test_for_a_minute_after_a_pause_one_goes_at_a_time(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    real = world.store.outbox_claim
+
+    def claim(*args: Any, **kwargs: Any) -> Any:
+        found = real(*args, **kwargs)
+        taken.append(sum(row.kind == "card" for row in found))
+        return found
+
+    def limited(_row: store.OutboxRow) -> None:
+        raise outbox.Later(5)
+
+    for n in range(12):
+        say(world, "card", f"request:{n}", n=n)
+    monkeypatch.setattr(world.store, "outbox_claim", claim)
+    world.channel.trouble = limited
+    bot.outbox.pump()
+    assert taken == [4, 0]
+    world.channel.trouble = lambda _row: None
+    world.advance(seconds=5)
+    taken.clear()
+    assert bot.outbox.pump() == 12
+    assert max(taken) == 1
+    world.advance(seconds=60)
+    for n in range(12):
+        say(world, "card", f"request:{n}", n=n)
+    taken.clear()
+    assert bot.outbox.pump() == 12
+    assert taken == [4, 4, 4, 0]
+
+
+def test_when_one_persons_home_cannot_be_drawn_the_others_are(
+    world: World, bot: service.Service
+) -> None:
+    def silent(row: store.OutboxRow) -> None:
+        if row.data["n"] == 0:
+            raise outbox.Later(None, "Slack does not answer")
+
+    world.channel.trouble = silent
+    for n in range(3):
+        say(world, "home", f"home:{n}", n=n)
+    bot.outbox.pump()
+    assert [n for _, n in lanes(world)] == [1, 2]
+
+
+def test_a_short_pause_does_not_end_a_long_one(world: World, bot: service.Service) -> None:
+    pauses, together, one = [1.0, 1.0, 1.0, 30.0], threading.Barrier(4), threading.Lock()
+
+    def limited(_row: store.OutboxRow) -> None:
+        together.wait(10)
+        with one:
+            raise outbox.Later(pauses.pop())
+
+    world.channel.trouble = limited
+    for n in range(4):
+        say(world, "card", f"request:{n}", n=n)
+    bot.outbox.start()
+    wait_for(lambda: not pauses and not world.store.outbox_due(world.clock.now()))
+    assert bot.outbox.stop(time.monotonic() + 5)
+    world.channel.trouble = lambda _row: None
+    world.advance(seconds=29)
+    assert bot.outbox.pump() == 0
+    world.advance(seconds=1)
+    assert bot.outbox.pump() == 4
 
 
 def test_without_a_time_the_pause_grows(world: World, bot: service.Service) -> None:
