@@ -13,8 +13,7 @@ import random
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,32 +149,45 @@ def _looked(made: town.Town) -> dict[str, Any]:
 
 
 def _worked(made: town.Town) -> dict[str, Any]:
-    """Each step of a life by itself, without what is said."""
+    """Each step of a life by itself; and what it says, to a Slack that takes all, and to one that waits."""
     took: dict[str, list[float]] = {}
     made.hush()
     for number in range(_OPERATIONS):
-        for step, seconds in _life(made, number).items():
+        for step, seconds in _life(made, number, made.hear).items():
             took.setdefault(step, []).append(seconds)
+    said = dict(made.heard)
+    made.heard.clear()
+    for number in range(_OPERATIONS):
+        _life(made, _OPERATIONS + number, lambda: None)
+        made.hear()
     whole = sum(statistics.median(seconds) for seconds in took.values())
     told = {f"{step}_ms": _ms(seconds) for step, seconds in took.items()}
-    spoken = {f"{where}_per_life": n / _OPERATIONS for where, n in made.spoken().items()}
-    made.hush()
-    return told | {"life_ms": round(whole * 1000, 1)} | spoken
+    told |= {f"{where}_per_life": n / _OPERATIONS for where, n in said.items()}
+    late = {f"{where}_late_per_life": made.heard[where] / _OPERATIONS for where in said}
+    return told | {"life_ms": round(whole * 1000, 1)} | late
 
 
-def _life(made: town.Town, number: int) -> dict[str, float]:
+def _life(made: town.Town, number: int, hear: Callable[[], None]) -> dict[str, float]:
+    """`hear` is called after each step, and is not measured."""
     grants, who = made.service.grants, f"U0W{number:05}"
-    began = time.perf_counter()
-    grant_id = made.ask(made.draft(number, who))
-    took = {"ask": time.perf_counter() - began}
+    took: dict[str, float] = {}
+
+    def do(step: str, act: Callable[[], object]) -> None:
+        took[step] = measure.timed(act)
+        hear()
+
+    ids: list[str] = []
+    do("ask", lambda: ids.append(made.ask(made.draft(number, who))))
+    grant_id = ids[0]
     made.clock.advance(timedelta(seconds=1))
-    took["decide"] = measure.timed(lambda: made.approve(grant_id))
-    took["make"] = measure.timed(lambda: grants.activate(grant_id))
-    took["open"] = measure.timed(lambda: grants.reveal(grant_id, who))
+    do("decide", lambda: made.approve(grant_id))
+    do("make", lambda: grants.activate(grant_id))
+    do("open", lambda: grants.reveal(grant_id, who))
     made.clock.advance(timedelta(seconds=1))
     grants.give_back(grant_id, who)
-    took["shut"] = measure.timed(lambda: grants.close(grant_id))
-    took["clean"] = measure.timed(lambda: grants.clean(grant_id))
+    hear()
+    do("shut", lambda: grants.close(grant_id))
+    do("clean", lambda: grants.clean(grant_id))
     return took
 
 

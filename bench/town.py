@@ -123,6 +123,8 @@ class Town:
         )
         self.deepest = 0  # work handed out at once, to one target
         self.saying = 0.0  # seconds spent on the outbox
+        self.heard: Counter[str] = Counter()
+        self._posted: set[tuple[str, str]] = set()  # kind and request of what can be edited
         self._number = itertools.count()
 
     def target(self, number: int) -> str:
@@ -184,18 +186,16 @@ class Town:
         """Let the lanes finish what they have in hand."""
         assert self.service.lanes.wait_idle(600), "the lanes do not come to rest"
 
-    def spoken(self) -> dict[str, int]:
-        """What waits to be said, by what it will cost: posts by channel, edits, App Homes."""
-        found: Counter[str] = Counter()
-        seen: set[tuple[str, str]] = set()
+    def hear(self) -> None:
+        """Take what waits for said, and count what it costs: posts by channel, edits, App Homes."""
         for row in self._waiting():
             kind, request_id = row.kind, str(row.request_id)
-            edit = kind in _EDITED and (kind, request_id) in seen
-            seen.add((kind, request_id))
+            edit = kind in _EDITED and (kind, request_id) in self._posted
+            self._posted.add((kind, request_id))
             where = outbox.destination(row)
             channel = where if where in _SLACK else "direct"
-            found["homes" if kind == "home" else "edits" if edit else channel] += 1
-        return dict(found)
+            self.heard["homes" if kind == "home" else "edits" if edit else channel] += 1
+        self.hush()
 
     def hush(self) -> None:
         """What waits is taken for said."""
