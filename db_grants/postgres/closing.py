@@ -29,7 +29,8 @@ _STUBBORN = 1.0  # seconds for which one of many may keep the others' result wai
 Clock = Callable[[], datetime]
 Outcomes = dict[int, Closed | errors.DbGrantsError]  # by OID
 
-_AS_NAMED = queries.prepared("as_named", "oid[], text[]")
+OURS = queries.query("ours", bookkeeping=naming.BOOKKEEPING)
+_AS_NAMED = queries.prepared("as_named", "oid[], text[]", ours=OURS)
 _MEMBERSHIPS = queries.prepared("memberships", "oid[]", bookkeeping=naming.BOOKKEEPING)
 _LOOK = (
     queries.prepared("arriving"),
@@ -311,14 +312,18 @@ def _transaction(*statements: sql.Composable) -> tuple[sql.Composable, ...]:
 
 def state_of(role: ManagedRole) -> sql.Composable:
     """The query for what must be known before a role is ended."""
-    return queries.query("ending_state", oid=role.oid, bookkeeping=naming.BOOKKEEPING)
+    return queries.query("ending_state", oid=role.oid, bookkeeping=naming.BOOKKEEPING, ours=OURS)
 
 
 def as_ours(rows: links.Rows, role: ManagedRole) -> dict[str, Any]:
-    """The state of the role with this OID; one under another name was never made by us."""
+    """The state of the role with this OID. Raises ForeignRole for one that was never made by us,
+    whatever a record that somebody edited says of it.
+    """
     name = rows[0]["name"]
     if name is not None and (name != role.name or not naming.is_legal(name)):
         raise errors.ForeignRole(f"The role with OID {role.oid} is {name}, not {role.name}.")
+    if name is not None and not rows[0]["ours"]:
+        raise errors.ForeignRole(f"The role {name} carries no sign of ours; it is left alone.")
     return rows[0]
 
 

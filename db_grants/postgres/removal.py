@@ -121,6 +121,7 @@ def _removable(version: int) -> queries.Prepared:
     return queries.prepared(
         "removable",
         "oid[], text[]",
+        ours=closing.OURS,
         lasting=lasting.look(),
         before_16=before_16 if version < inspect.INHERIT_OPTION else sql.SQL(""),
     )

@@ -12,7 +12,8 @@ from bot import store as stores
 from bot.store import database
 from tests.fixtures_store import ANA
 
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jit'"
+# Returns when they are gone.
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'jit'"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 SELECT current_setting('server_version_num')::int AS version,
        current_database() AS database,
        (SELECT rolname::text FROM pg_roles WHERE oid = {oid}) AS name,
+       (SELECT {ours} FROM pg_roles r WHERE r.oid = {oid}) AS ours,
        ARRAY(SELECT g.rolname::text
                FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
               WHERE m.member = {oid} AND g.rolname <> {bookkeeping}) AS member_of,
