@@ -116,8 +116,12 @@ access_grant = sa.Table(
 sa.Index("access_grant_by_requester", access_grant.c.requester_id, access_grant.c.created_at)
 sa.Index("access_grant_by_activation", access_grant.c.activated_at)
 sa.Index("access_grant_by_end", access_grant.c.access_ended_at)
-sa.Index(
-    "access_grant_by_status", access_grant.c.status, access_grant.c.expires_at, access_grant.c.id
+sa.Index(  # with all that is asked of every live grant
+    "access_grant_by_status",
+    access_grant.c.status,
+    access_grant.c.expires_at,
+    access_grant.c.id,
+    access_grant.c.target,
 )
 
 message = sa.Table(

@@ -11,7 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.drop_index("access_grant_by_status", "access_grant")
-    op.create_index("access_grant_by_status", "access_grant", ["status", "expires_at", "id"])
+    op.create_index(
+        "access_grant_by_status", "access_grant", ["status", "expires_at", "id", "target"]
+    )
     ending = sa.text("status = 'revoking'")
     op.create_index(
         "access_grant_ending",
