@@ -78,7 +78,8 @@ def test_a_delay_is_said_once_with_the_reason_on_the_record(
     bot.grants.activate(request_id)
     bot.outbox.pump()
     assert world.channel.kinds(request_id).count("thread:delayed") == 1
-    assert world.channel.kinds(request_id).count("receipt") == 2  # asked; approved and delayed at once
+    kinds = world.channel.kinds(request_id)
+    assert kinds.count("receipt") == 2, "asked; approved and delayed at once"
     assert "could not be reached" in str(world.grant(request_id).last_error)
 
 
