@@ -186,6 +186,7 @@ class Activation:
                 until = grant.activate_by.isoformat()
                 notices.redraw(tx, grant.id, notices.Kind.RECEIPT)
                 notices.line(tx, grant.id, notices.Line.DELAYED, now, until=until, why=str(error))
+                notices.home(tx, grant.requester_id)
         self._wake()
         return delayed
 
@@ -220,6 +221,7 @@ class Activation:
                 )
                 notices.redraw(tx, grant.id)
                 notices.correct(tx, grant.id, notices.Kind.RECEIPT)
+                notices.home(tx, grant.requester_id)
         self._wake()
         return over
 

@@ -3,7 +3,7 @@
 from bot import activation, model, notices, store
 from db_grants import naming
 
-MOST_HOMES = 20  # people whose App Home is redrawn for one request
+MOST_HOMES = 20  # deciders whose App Home is redrawn for one request
 
 
 def ask(tx: store.Transaction, request: model.AccessRequest) -> None:
@@ -14,7 +14,7 @@ def ask(tx: store.Transaction, request: model.AccessRequest) -> None:
         return
     notices.redraw(tx, request.id, notices.Kind.RECEIPT)
     notices.line(tx, request.id, notices.Line.ASKED, tx.at, count=len(request.approvers))
-    _refresh_homes(tx, request)
+    notices.home(tx, request.requester_id, *_deciders(request))
 
 
 def withdraw(tx: store.Transaction, request: model.AccessRequest) -> None:
@@ -22,7 +22,7 @@ def withdraw(tx: store.Transaction, request: model.AccessRequest) -> None:
     tx.settle_request(request.id, model.RequestStatus.CANCELLED)
     notices.redraw(tx, request.id, notices.Kind.RECEIPT)
     notices.line(tx, request.id, notices.Line.CANCELLED, tx.at, who=request.requester_name)
-    _refresh_homes(tx, request)
+    notices.home(tx, request.requester_id, *_deciders(request))
 
 
 def lapse(tx: store.Transaction, request: model.AccessRequest) -> None:
@@ -31,7 +31,7 @@ def lapse(tx: store.Transaction, request: model.AccessRequest) -> None:
     notices.redraw(tx, request.id, notices.Kind.RECEIPT)
     notices.line(tx, request.id, notices.Line.LAPSED, tx.at)
     notices.tell(tx, request.id, notices.Line.LAPSED, tx.at)
-    _refresh_homes(tx, request)
+    notices.home(tx, request.requester_id, *_deciders(request))
 
 
 def answer(
@@ -88,7 +88,8 @@ def approve(
     kinds = (notices.Kind.RECEIPT,) if who else ()  # by rule it is live before a receipt is read
     notices.redraw(tx, request.id, *kinds)
     notices.line(tx, request.id, notices.Line.APPROVED, tx.at, who=name, rule=rule)
-    _refresh_homes(tx, request)
+    # the requester's follows with what comes of it, mostly before it could be read: see `activation`
+    notices.home(tx, *_deciders(request))
 
 
 def deny(
@@ -105,7 +106,7 @@ def deny(
     notices.redraw(tx, request.id, notices.Kind.RECEIPT)
     for say in (notices.line, notices.tell, notices.audit):
         say(tx, request.id, notices.Line.DENIED, tx.at, who=reviewer.name)
-    _refresh_homes(tx, request)
+    notices.home(tx, request.requester_id, *_deciders(request))
 
 
 def supersede(tx: store.Transaction, request: model.AccessRequest, change: str) -> None:
@@ -114,8 +115,8 @@ def supersede(tx: store.Transaction, request: model.AccessRequest, change: str) 
     notices.redraw(tx, request.id, notices.Kind.RECEIPT)
     for say in (notices.line, notices.tell):
         say(tx, request.id, notices.Line.SUPERSEDED, tx.at, change=change)
-    _refresh_homes(tx, request)
+    notices.home(tx, request.requester_id, *_deciders(request))
 
 
-def _refresh_homes(tx: store.Transaction, request: model.AccessRequest) -> None:
-    notices.home(tx, request.requester_id, *request.approvers[:MOST_HOMES])
+def _deciders(request: model.AccessRequest) -> tuple[str, ...]:
+    return request.approvers[:MOST_HOMES]
