@@ -50,19 +50,23 @@ class Deadlines:
         return tuple(due)
 
     def move(self, grant_id: str) -> bool:
-        """One attempt; whether the target carries the recorded deadline. Its failure is logged."""
+        """One attempt; whether the target carries the deadline that was decided. Its failure is logged.
+
+        A record that was edited since, to a later one, puts off nothing.
+        """
         grant = self._store.grant(grant_id)
         engine = places.engine_of(self._engines, grant)
         if grant.status is not model.GrantStatus.ACTIVE or engine is None or not grant.role_oid:
             return False
         role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)
+        decided = self._store.get(_BEHIND + grant.id) or grant.expires_at.isoformat()
         try:
-            engine.set_deadline(role, grant.expires_at)
+            engine.set_deadline(role, min(datetime.fromisoformat(decided), grant.expires_at))
         except target_errors.DbGrantsError as error:
             self._again(grant, error)
             return False
         self._waits.pop(grant.id, None)
-        self._store.forget(_BEHIND + grant.id, grant.expires_at.isoformat())
+        self._store.forget(_BEHIND + grant.id, decided)
         return True
 
     def _again(self, grant: model.Grant, error: target_errors.DbGrantsError) -> None:

@@ -12,12 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 
-from bot import access, catalog, clock, model, service, store
-from db_grants import errors as target_errors
+from bot import access, catalog, clock, errors, fallback, model, places, service, store
+from bot.store import instant, tables
 from db_grants import spec
+from db_grants.postgres import engine as postgres
 from proof import invariants, reality
-from tests.fixtures_core import ANA, BO, Channel, Directory
+from tests import real_edges
+from tests.fixtures_core import ANA, BO, Directory
 from tests.fixtures_postgres import BOT_PASSWORD, Shop
 
 AHEAD = timedelta(hours=1)
@@ -45,84 +48,185 @@ rules:
   owners: {approvers: ["@owners"], auto_approve_up_to: 5m}
   two: {approvers: ["@owners"], needs: 2}
 """
+NOWHERE = "postgresql://nobody:x@127.0.0.1:9/none"  # port 9 (discard): nothing listens
 
 
-class Link:
-    """The real engine behind a link that can be cut: before the statement, or after the answer."""
+class Replica:
+    """One process that serves the record, with connections of its own. Only memory is in it: a
+    restart makes all of it anew.
+    """
 
-    def __init__(self, engine: Any, now: Callable[[], datetime]) -> None:
-        self.engine = engine
-        self.now = now
-        self.down = False
-        self.unheard = 0  # so many next changes are made, and the answer is lost
+    def __init__(self, world: "RealWorld") -> None:
+        self.world = world
+        now = world.clock.now
+        self.link = real_edges.Link(world.shop.engine(now, deadline=5.0), now)
+        self._nowhere = postgres.PostgresEngine(NOWHERE, clock=now)
+        self.start()
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        real = getattr(self.engine, name)
-        if name in {"carries", "describe", "dispose", "bootstrap"}:
-            return real  # type: ignore[no-any-return]
+    def start(self) -> None:
+        """As `app.build`, but for the edges: serve what can be served, end what must end."""
+        world = self.world
+        self.store = store.open_store(world.url, world.clock, patience=0.3)
+        self.store.begin_serving()
+        read = self._read()
+        connect = self._connect(read.unusable)
+        targets = {
+            t.name: places.Place(target=t.name, **places.noted(t))  # type: ignore[arg-type]
+            for t in read.targets.values()
+        }
+        self.engines = {name: places.connected(place, connect) for name, place in targets.items()}
+        self.catalog = replace(read, lost=places.unreachable(self.engines))
+        self.strays = places.strays(self.store, read.targets, connect)
+        self.bot = service.Service(
+            store=self.store,
+            engines=self.engines,
+            strays=self.strays,
+            catalog=lambda: self.catalog,
+            directory=world.directory,
+            poster=lambda _service: world.channel,
+            clock=world.clock,
+        )
+        world.flaw(self)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if self.down:
-                raise target_errors.TargetUnavailable
-            answer = real(*args, **kwargs)
-            if self.unheard and name in {"create", "reveal", "close", "remove"}:
-                self.unheard -= 1
-                raise target_errors.OutcomeUnknown
-            return answer
+    def _read(self) -> catalog.Catalog:
+        try:
+            read = catalog.load(self.world.file)
+        except errors.CatalogError as wrong:
+            return fallback.ends_only(self.store, wrong)
+        fallback.remember(self.store, self.world.file, read)
+        return read
 
-        return call
+    def _connect(self, unusable: str) -> places.Connect:
+        def connect(place: places.Place) -> Any:
+            if place.url_env not in self.world.variables:
+                raise errors.SettingsError(f"{place.url_env} is not set.")
+            engine: Any = self.link
+            if self.world.variables[place.url_env] == NOWHERE:
+                engine = self._nowhere
+            return places.ends_only(engine, unusable) if unusable else engine
 
-    def survey(self) -> spec.Survey:
-        """With the service's time: that the two differ is the test's doing, not a fault."""
-        seen: spec.Survey = self.__getattr__("survey")()
-        return replace(seen, at=self.now())
+        return connect
 
-    def server_time(self) -> datetime:
-        """As in `survey`."""
-        self.__getattr__("server_time")()
-        return self.now()
+    def stop(self) -> None:
+        """End as on a signal."""
+        assert self.bot.stop(5), "a worker did not stop"
+        self.store.close()
 
-    def close(self, role: spec.ManagedRole) -> spec.Closed:
-        """Stamped by the service's clock, as in production."""
-        done: spec.Closed = self.__getattr__("close")(role)
-        return replace(done, at=self.now())
+    def freeze(self) -> None:
+        """Dead in the middle of a step: what it claims, it lets go of no more."""
+        for name in ("release_grant", "release_grants", "outbox_release"):
+            setattr(self.store, name, lambda *_: None)
+
+    def dispose(self) -> None:
+        """Stopped for good."""
+        self.link.engine.dispose()
+        self._nowhere.dispose()
+
+    def reaches(self, grant: model.Grant) -> bool:
+        """Whether it could end that grant now, as far as the way there is concerned."""
+        stray = self.strays.get(places.key(grant.id))
+        return self._leads(stray or self.engines.get(grant.target))
+
+    def sees(self, target: str) -> bool:
+        """Whether its reconciler could look at that target now, and hear the answers."""
+        return self._leads(self.engines.get(target)) and not self.link.unheard
+
+    def _leads(self, engine: Any) -> bool:
+        real = engine._engine if isinstance(engine, places.EndsOnly) else engine
+        return real is self.link and not self.link.down
+
+    def sweep(self) -> None:
+        """What the running bot does once a second, here and now: one step for each grant."""
+        grants, now = self.bot.grants, self.world.clock.now()
+        for target in dict.fromkeys(door.target for door in grants.begin_due()):
+            grants.shut_due(target)
+        for waiting in self.store.ends_waiting(now):
+            some = grants.close_some if waiting.open else grants.clean_some
+            while some(waiting.target):
+                pass
+        for grant in self.store.activating(now):
+            grants.activate(grant.id)
+        for grant in grants.deadlines.behind():
+            grants.deadlines.move(grant.id)
+        self.bot.access.lapse()
+        grants.watch()
+        for target in self.bot.reconciler.due():
+            self.bot.reconciler.look(target)
+        self.bot.outbox.pump()
 
 
 class RealWorld:
     """Everything around the service; its target is real."""
 
-    def __init__(self, folder: pathlib.Path, shop: Shop) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        shop: Shop,
+        url: str | None = None,
+        *,
+        flaw: Callable[["Replica"], None] = lambda _replica: None,
+    ) -> None:
+        """`url`: of an empty state database; none: a SQLite file in `folder`. `flaw`: built into
+        every process that starts.
+        """
+        self.flaw = flaw
         self.shop = shop
         self.clock = clock.ManualClock(datetime.now(UTC) + AHEAD)
         self.path = folder / "state.sqlite3"
-        self.url = f"sqlite:///{self.path}"
-        self.text = CATALOG.replace("DATABASE", shop.database)
-        self.catalog = catalog.loads(self.text)
+        self.url = url or f"sqlite:///{self.path}"
+        self.file = folder / "catalog.yaml"
+        self.variables = {"SHOP_URL": shop.bot_url, "MAIN_URL": shop.bot_url, "WIKI_URL": NOWHERE}
+        self.write(CATALOG)
         self.directory = Directory()
-        self.channel = Channel()
-        self.link = Link(shop.engine(self.clock.now, deadline=5.0), self.clock.now)
+        self.channel = real_edges.Thread()
         self.passwords: set[str] = set()
         self._stands_for: dict[str, frozenset[str]] = {}
-        self.store = store.open_store(self.url, self.clock, patience=0.3)
-        self.bot = self._service()
+        self.replicas = [Replica(self)]
         self.before = self.target()
 
-    def _service(self) -> service.Service:
-        return service.Service(
-            store=self.store,
-            engines={"shop": self.link},
-            catalog=lambda: self.catalog,
-            directory=self.directory,
-            poster=lambda _service: self.channel,
-            clock=self.clock,
-        )
+    @property
+    def first(self) -> Replica:
+        """The replica that people press buttons of."""
+        return self.replicas[0]
+
+    @property
+    def bot(self) -> service.Service:
+        """Its service."""
+        return self.first.bot
+
+    @property
+    def store(self) -> store.Store:
+        """Its record."""
+        return self.first.store
+
+    @property
+    def link(self) -> real_edges.Link:
+        """Its way to the target."""
+        return self.first.link
+
+    @property
+    def catalog(self) -> catalog.Catalog:
+        """What it goes by."""
+        return self.first.catalog
+
+    def write(self, text: str) -> None:
+        """The catalog file from now on; a bot that runs does not look at it."""
+        self.file.write_text(text.replace("DATABASE", self.shop.database))
 
     def restart(self) -> None:
         """All of the bot's memory is gone: only the record, the target and Slack remain."""
-        assert self.bot.stop(5), "a worker did not stop"
-        self.store.close()
-        self.store = store.open_store(self.url, self.clock, patience=0.3)
-        self.bot = self._service()
+        for replica in self.replicas:
+            replica.stop()
+        for replica in self.replicas:
+            replica.start()
+
+    def leases_run_out(self) -> None:
+        """As if everybody who holds a claim had been dead or paused for longer than it lasts."""
+        over = instant.Instant(timedelta(seconds=-1))
+        with self.store._database.write() as connection:
+            for table in (tables.access_grant, tables.outbox):
+                held = sa.update(table).where(table.c.claimed_until.is_not(None))
+                connection.execute(held.values(claimed_until=over))
 
     def ask(self, minutes: int = 30, entitlement: str = "read_customer_data", **more: Any) -> str:
         """A request, said in Slack as far as Slack listens."""
@@ -165,36 +269,32 @@ class RealWorld:
         return request_id
 
     def sweep(self) -> None:
-        """What the running bot does once a second, here and now: one step for each grant."""
-        grants, now = self.bot.grants, self.clock.now()
-        for grant in grants.begin_due():
-            grants.shut(grant.id)
-        for grant in self.store.revoking(now):
-            (grants.close if grant.access_ended_at is None else grants.clean)(grant.id)
-        for grant in self.store.activating(now):
-            grants.activate(grant.id)
-        for grant in grants.deadlines.behind():
-            grants.deadlines.move(grant.id)
-        self.bot.access.lapse()
-        grants.watch()
-        self.bot.outbox.pump()
+        """One look of every replica, one after the other."""
+        for replica in self.replicas:
+            replica.sweep()
 
     def target(self) -> reality.Target:
         """The server as its superuser sees it."""
         return reality.postgres("shop", self.shop.admin_url)
 
-    def check(self, witness: tuple[int, str] | None = None) -> None:
-        """I1 to I8, now. `witness`: a head of the chain that was seen."""
+    def check(
+        self, witness: tuple[int, str] | None = None, target: reality.Target | None = None
+    ) -> reality.Record:
+        """I1 to I8, now. `witness`: a head of the chain that was seen; `target`: as it was seen.
+
+        Returns the record that was looked at.
+        """
         recorded = reality.record(self.store, self.clock.now())
         invariants.check(
             recorded,
-            [self.target()],
+            [target or self.target()],
             reality.of_teller(self.channel),
             {BOT_PASSWORD, *self.passwords},
             before=[self.before],
             witness=witness,
             scoped=lambda _, scope: self._scoped(scope),
         )
+        return recorded
 
     def _scoped(self, scope: Mapping[str, Any]) -> frozenset[str]:
         known = str(scope)
@@ -204,6 +304,6 @@ class RealWorld:
 
     def close(self) -> None:
         """Stop."""
-        assert self.bot.stop(5), "a worker did not stop"
-        self.store.close()
-        self.link.engine.dispose()
+        for replica in self.replicas:
+            replica.stop()
+            replica.dispose()
