@@ -192,7 +192,9 @@ def _unused(
 def _active(connection: sa.Connection, most: int) -> Few:
     active = _GRANT.c.status == model.GrantStatus.ACTIVE
     count = connection.execute(sa.select(sa.func.count()).where(active)).scalar_one()
-    query = sa.select(_GRANT.c.id).where(active).order_by(_GRANT.c.expires_at).limit(most)
+    query = (
+        sa.select(_GRANT.c.id).where(active).order_by(_GRANT.c.expires_at, _GRANT.c.id).limit(most)
+    )
     return Few(count=count, first=_named(connection, query))
 
 
