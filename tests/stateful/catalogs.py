@@ -2,6 +2,8 @@
 that: it looks first, and starts the process anew in its place).
 """
 
+from typing import Any
+
 from hypothesis import stateful
 from hypothesis import strategies as st
 
@@ -36,20 +38,30 @@ PLACES = {
 class CatalogEdits(History):
     """Rules of the catalog."""
 
-    @stateful.rule(edit=st.sampled_from(sorted(OFFERS)))
-    def change_what_is_offered(self, edit: str) -> None:
-        self._start_with(OFFERS[edit], whole=True)
+    @stateful.rule(target=History.asked, edit=st.sampled_from(sorted(OFFERS)), later=st.booleans())
+    def change_what_is_offered(self, edit: str, later: bool) -> Any:
+        return self._start_with(OFFERS[edit], whole=True, later=later)
 
-    @stateful.rule(edit=st.sampled_from(sorted(PLACES)), keeps_variable=st.booleans())
-    def move_the_target(self, edit: str, keeps_variable: bool) -> None:
+    @stateful.rule(
+        target=History.asked,
+        edit=st.sampled_from(sorted(PLACES)),
+        keeps_variable=st.booleans(),
+        later=st.booleans(),
+    )
+    def move_the_target(self, edit: str, keeps_variable: bool, later: bool) -> Any:
         """`keeps_variable`: whether the old URL is still in the environment."""
-        self._start_with(PLACES[edit], whole=keeps_variable or "SHOP_URL" in PLACES[edit])
+        text = PLACES[edit]
+        return self._start_with(text, whole=keeps_variable or "SHOP_URL" in text, later=later)
 
-    def _start_with(self, text: str, *, whole: bool) -> None:
-        nothing_is_live = not self.world.store.grants(status=model.LIVE_GRANT, limit=1)
-        if nothing_is_live and text in {OFFERS["broken"], PLACES["variable not set"]}:
-            return  # then it does not start
-        self.world.write(text)
-        self.environment(whole=whole)
-        self.world.restart()
+    def _start_with(self, text: str, *, whole: bool, later: bool) -> Any:
+        """While somebody holds access, if they can get it; `later`: until its deadline is over."""
+        made = self.approved()
         self.world.sweep()
+        self.holds()  # by the catalog that is in force until now
+        nothing_is_live = not self.world.store.grants(status=model.LIVE_GRANT, limit=1)
+        if not nothing_is_live or text not in {OFFERS["broken"], PLACES["variable not set"]}:
+            self.world.write(text)
+            self.environment(whole=whole)
+            self.world.restart()  # with nothing live, it would not start with the others
+        self.pass_time(1861 if later else 0.5)
+        return made or stateful.multiple()

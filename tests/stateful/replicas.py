@@ -54,15 +54,35 @@ class Replicas(History):
     @stateful.rule(
         target=History.asked,
         number=NUMBER,
-        where=st.sampled_from([*ENDING, POSTING, "close", "remove", "survey"]),
+        where=st.sampled_from(["end-begun", "access-closed", "end-noted", "close"]),
         first=ENDS,
         meanwhile=MEANWHILE,
     )
-    def one_pauses_in_ending(self, number: int, where: str, first: str, meanwhile: str) -> Any:
-        made = self.approved()
-        self.world.sweep()
+    def one_pauses_in_closing(self, number: int, where: str, first: str, meanwhile: str) -> Any:
+        made = self._held()
         self._happens(first)
         self._pause(number, where, meanwhile)
+        return made
+
+    @stateful.precondition(lambda self: len(self.world.replicas) > 1)
+    @stateful.rule(
+        target=History.asked,
+        number=NUMBER,
+        where=st.sampled_from([*ENDING[3:], POSTING, "remove", "survey"]),
+        first=ENDS,
+        meanwhile=MEANWHILE,
+    )
+    def one_pauses_in_cleaning(self, number: int, where: str, first: str, meanwhile: str) -> Any:
+        made = self._held()
+        self._happens(first)
+        self._pick(number).sweep()
+        self._pause(number, where, meanwhile)
+        return made
+
+    def _held(self) -> Any:
+        """Somebody holds access, if they can get it."""
+        made = self.approved()
+        self.world.sweep()
         return made or stateful.multiple()
 
     def _pause(self, number: int, where: str, meanwhile: str) -> None:
@@ -128,3 +148,11 @@ class Replicas(History):
             if what == "a revocation":
                 with suppress(*REFUSALS):
                     self.world.bot.grants.revoke_as_operator(grant.id, "root")
+
+
+class Pair(Replicas):
+    """Two serve it from the beginning."""
+
+    @stateful.initialize()
+    def two_serve_it(self) -> None:
+        self.another_starts()
