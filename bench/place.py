@@ -1,7 +1,8 @@
 """Where it is measured: servers of our own, a database with many tables, and its bootstrapped bot."""
 
+import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,12 +45,8 @@ class Place:
         self.version = str(self.ask("SHOW server_version")[0][0]).split()[0]
 
     def scope(self, size: int = 10) -> Scope:
-        """Reading `size` tables."""
-        tables = tuple(
-            TableScope(schema="app", table=f"t{n}", privileges=frozenset({Privilege.SELECT}))
-            for n in range(size)
-        )
-        return Scope(name=f"read_{size}", database=self.database, tables=tables)
+        """Reading `size` tables; the same object each time, as a service holds it."""
+        return _scope(self.database, size)
 
     def role_of(self, size: int = 10) -> str:
         """The lasting role that carries that scope."""
@@ -78,20 +75,10 @@ class Place:
         By a superuser in the bot's name: the bot itself is slower the more roles it administers.
         """
         names = [naming.managed_role(each) for each in ids]
-        carried, password = self.role_of(size), verifier("x", iterations=1)
         with self.connect() as admin:
-            for at in range(0, len(ids), 100):
-                made = [
-                    sql.SQL(self._recipe).format(
-                        name=sql.Identifier(name),
-                        until=sql.Literal(expires_at.isoformat(sep=" ")),
-                        password=sql.Literal(password),
-                        note=sql.Literal(inspect.marker(grant_id, expires_at)),
-                        carried=sql.Identifier(carried),
-                    )
-                    for name, grant_id in zip(names[at : at + 100], ids[at : at + 100], strict=True)
-                ]
-                admin.execute(sql.SQL(";").join(made))
+            for at in range(0, len(ids), _BATCH):
+                some = {naming.managed_role(each): each for each in ids[at : at + _BATCH]}
+                admin.execute(self._made(some, expires_at, self.role_of(size)))
             admin.execute(_ANALYZE)  # as the server does by itself within a minute
         rows = self.ask("SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY(%s)", names)
         oids = {name.removeprefix("jit_"): oid for name, oid in rows}
@@ -125,10 +112,22 @@ class Place:
         """What the ACLs of tables, schemas and databases take."""
         return int(self.ask(_ACL_BYTES)[0][0])
 
-    @property
-    def _recipe(self) -> str:
-        """Before 16 a membership has no options and CREATEROLE is enough to administer a role."""
-        return _MAKE_15 if self.version.startswith("15") else _MAKE
+    def _made(self, some: Mapping[str, str], expires_at: datetime, carried: str) -> sql.Composed:
+        """All roles of a batch (grants by role) as the engine leaves them, in one transaction."""
+        password = sql.Literal(verifier("x", iterations=1))
+        roles = [
+            sql.SQL(_ROLE).format(
+                name=sql.Identifier(name),
+                until=sql.Literal(expires_at.isoformat(sep=" ")),
+                password=password,
+                note=sql.Literal(inspect.marker(grant_id, expires_at)),
+            )
+            for name, grant_id in some.items()
+        ]
+        given = sql.SQL(_GIVEN_15 if self.version.startswith("15") else _GIVEN).format(
+            names=sql.SQL(", ").join(map(sql.Identifier, some)), carried=sql.Identifier(carried)
+        )
+        return sql.SQL(";").join([*roles, given])
 
     def _prepare(self, tables: int) -> str:
         with psycopg.connect(self.server.admin_url, autocommit=True) as admin:
@@ -147,6 +146,15 @@ class Place:
         with self.connect() as admin:  # the other ways act as this role too, by 16 clients at once
             admin.execute("ALTER ROLE jit_bot CONNECTION LIMIT 100")
         return url
+
+
+@functools.cache
+def _scope(database: str, size: int) -> Scope:
+    tables = tuple(
+        TableScope(schema="app", table=f"t{n}", privileges=frozenset({Privilege.SELECT}))
+        for n in range(size)
+    )
+    return Scope(name=f"read_{size}", database=database, tables=tables)
 
 
 def spec_of(grant_id: str, scope: Scope, expires_at: datetime) -> GrantSpec:
@@ -209,19 +217,17 @@ SELECT (SELECT coalesce(sum(pg_column_size(relacl)), 0) FROM pg_class)
      + (SELECT coalesce(sum(pg_column_size(datacl)), 0) FROM pg_database)
 """
 _ANALYZE = "ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription, pg_db_role_setting"
-_MAKE_15 = """
+# What the engine leaves behind of a grant. Memberships are given to a batch at a time: a grantor other
+# than a superuser is looked up anew for each statement, among all roles it administers.
+_BATCH = 500
+_ROLE = """
 CREATE ROLE {name} LOGIN INHERIT CONNECTION LIMIT 4 VALID UNTIL {until} PASSWORD {password};
 COMMENT ON ROLE {name} IS {note};
-ALTER ROLE {name} SET log_statement = 'all';
-GRANT jit_managed TO {name};
-GRANT {carried} TO {name}
+ALTER ROLE {name} SET log_statement = 'all'
 """
-_MAKE = (
-    _MAKE_15.replace(
-        "TO {name};", "TO {name} WITH INHERIT FALSE, SET FALSE GRANTED BY jit_bot;"
-    ).replace(
-        "GRANT {carried} TO {name}",
-        "GRANT {carried} TO {name} WITH INHERIT TRUE, SET FALSE GRANTED BY jit_bot;",
-    )
-    + "GRANT {name} TO jit_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
-)
+_GIVEN_15 = "GRANT jit_managed TO {names}; GRANT {carried} TO {names}"  # memberships have no options
+_GIVEN = """
+GRANT jit_managed TO {names} WITH INHERIT FALSE, SET FALSE GRANTED BY jit_bot;
+GRANT {carried} TO {names} WITH INHERIT TRUE, SET FALSE GRANTED BY jit_bot;
+GRANT {names} TO jit_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE
+"""
