@@ -43,6 +43,7 @@ class Place:
         self.admin_url = shop.in_database(server.admin_url, database)
         self.bot_url = self._prepare(tables)
         self.version = str(self.ask("SHOW server_version")[0][0]).split()[0]
+        self.plain_url = self._plain_bot()
 
     def scope(self, size: int = 10) -> Scope:
         """Reading `size` tables; the same object each time, as a service holds it."""
@@ -69,16 +70,29 @@ class Place:
         with self.connect() as admin:
             return admin.execute(sql.SQL(query), values).fetchall()
 
-    def fill(self, ids: list[str], expires_at: datetime, size: int = 10) -> dict[str, int]:
+    def fill(
+        self, ids: list[str], expires_at: datetime, size: int = 10, *, administered: bool = False
+    ) -> dict[str, int]:
         """Make the roles of many grants as the engine leaves them; their OIDs by grant.
 
-        By a superuser in the bot's name: the bot itself is slower the more roles it administers.
+        By a superuser, as the functions of the bootstrap are. `administered`: by the plain bot, as if
+        it had made them itself.
         """
+        return self.fill_each(dict.fromkeys(ids, expires_at), size, administered=administered)
+
+    def fill_each(
+        self, due: Mapping[str, datetime], size: int = 10, *, administered: bool = False
+    ) -> dict[str, int]:
+        """The same, each grant with its own deadline."""
+        ids = list(due)
         names = [naming.managed_role(each) for each in ids]
         with self.connect() as admin:
             for at in range(0, len(ids), _BATCH):
-                some = {naming.managed_role(each): each for each in ids[at : at + _BATCH]}
-                admin.execute(self._made(some, expires_at, self.role_of(size)))
+                some = {each: due[each] for each in ids[at : at + _BATCH]}
+                admin.execute(self._made(some, self.role_of(size)))
+                if administered and not self._before_16:
+                    names_of = sql.SQL(", ").join(map(sql.Identifier, names[at : at + _BATCH]))
+                    admin.execute(sql.SQL(_LENT).format(names=names_of))
             admin.execute(_ANALYZE)  # as the server does by itself within a minute
         rows = self.ask("SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY(%s)", names)
         oids = {name.removeprefix("jit_"): oid for name, oid in rows}
@@ -112,20 +126,21 @@ class Place:
         """What the ACLs of tables, schemas and databases take."""
         return int(self.ask(_ACL_BYTES)[0][0])
 
-    def _made(self, some: Mapping[str, str], expires_at: datetime, carried: str) -> sql.Composed:
-        """All roles of a batch (grants by role) as the engine leaves them, in one transaction."""
+    def _made(self, due: Mapping[str, datetime], carried: str) -> sql.Composed:
+        """All roles of a batch as the engine leaves them, in one transaction."""
         password = sql.Literal(verifier("x", iterations=1))
+        names = {each: sql.Identifier(naming.managed_role(each)) for each in due}
         roles = [
             sql.SQL(_ROLE).format(
-                name=sql.Identifier(name),
+                name=names[grant_id],
                 until=sql.Literal(expires_at.isoformat(sep=" ")),
                 password=password,
                 note=sql.Literal(inspect.marker(grant_id, expires_at)),
             )
-            for name, grant_id in some.items()
+            for grant_id, expires_at in due.items()
         ]
-        given = sql.SQL(_GIVEN_15 if self.version.startswith("15") else _GIVEN).format(
-            names=sql.SQL(", ").join(map(sql.Identifier, some)), carried=sql.Identifier(carried)
+        given = sql.SQL(_GIVEN_15 if self._before_16 else _GIVEN).format(
+            names=sql.SQL(", ").join(names.values()), carried=sql.Identifier(carried)
         )
         return sql.SQL(";").join([*roles, given])
 
@@ -143,9 +158,23 @@ class Place:
         url = shop.prepare(
             self.server.admin_url, script, bot_password=password, database=self.database
         )
-        with self.connect() as admin:  # the other ways act as this role too, by 16 clients at once
-            admin.execute("ALTER ROLE jit_bot CONNECTION LIMIT 100")
         return url
+
+    def _plain_bot(self) -> str:
+        """One like ours whose roles are its own work: who makes a role since 16 also administers it."""
+        password = secrets.token_urlsafe(16)
+        made = sql.SQL("CREATE ROLE plain_bot LOGIN CREATEROLE PASSWORD {}")
+        given = sql.SQL("GRANT {} TO plain_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+        with self.connect() as admin:
+            admin.execute(made.format(sql.Literal(password)))
+            for size in self.sizes if not self._before_16 else ():
+                admin.execute(given.format(sql.Identifier(self.role_of(size))))
+        return self.server.url(self.database, "plain_bot", password)
+
+    @property
+    def _before_16(self) -> bool:
+        """Then memberships have no options, and CREATEROLE is enough to administer any role."""
+        return self.version.startswith("15")
 
 
 @functools.cache
@@ -217,17 +246,16 @@ SELECT (SELECT coalesce(sum(pg_column_size(relacl)), 0) FROM pg_class)
      + (SELECT coalesce(sum(pg_column_size(datacl)), 0) FROM pg_database)
 """
 _ANALYZE = "ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription, pg_db_role_setting"
-# What the engine leaves behind of a grant. Memberships are given to a batch at a time: a grantor other
-# than a superuser is looked up anew for each statement, among all roles it administers.
+# What the engine leaves behind of a grant. Memberships are given to a batch at a time.
 _BATCH = 500
 _ROLE = """
 CREATE ROLE {name} LOGIN INHERIT CONNECTION LIMIT 4 VALID UNTIL {until} PASSWORD {password};
 COMMENT ON ROLE {name} IS {note};
 ALTER ROLE {name} SET log_statement = 'all'
 """
-_GIVEN_15 = "GRANT jit_managed TO {names}; GRANT {carried} TO {names}"  # memberships have no options
+_GIVEN_15 = "GRANT jit_managed TO {names}; GRANT {carried} TO {names}"
 _GIVEN = """
-GRANT jit_managed TO {names} WITH INHERIT FALSE, SET FALSE GRANTED BY jit_bot;
-GRANT {carried} TO {names} WITH INHERIT TRUE, SET FALSE GRANTED BY jit_bot;
-GRANT {names} TO jit_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE
+GRANT jit_managed TO {names} WITH INHERIT FALSE, SET FALSE;
+GRANT {carried} TO {names} WITH INHERIT TRUE, SET FALSE
 """
+_LENT = "GRANT {names} TO plain_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"

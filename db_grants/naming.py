@@ -14,9 +14,21 @@ from db_grants.spec import Privilege, TableScope
 
 BOOKKEEPING = "jit_managed"  # its members are the managed roles: the mark "is it ours?"
 QUARANTINE = "jit_quarantine"  # owns what holders of grants left behind; has no power
-ADMIN_SCHEMA = "jit_admin"  # holds the one function that reads the statement log
+ADMIN_SCHEMA = (
+    "jit_admin"  # holds the functions the bot calls for what it has no power to do itself
+)
+DEPUTIES = (  # functions of that schema which make, change and drop temporary roles, and no others
+    "jit_admin.make_role(text, text, integer, timestamptz, text, boolean)",
+    "jit_admin.set_password(text, text)",
+    "jit_admin.set_deadline(text, timestamptz, text)",
+    "jit_admin.shut_roles(text[])",
+    "jit_admin.take_over_roles(text[])",
+    "jit_admin.lend_roles(text[])",
+    "jit_admin.drop_roles(text[])",
+)
 SUBSET_PREFIX = "jit_u_"
 LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
+TEMPORARY = "^jit_[a-z0-9]{4,40}$"  # the same: the role of a grant
 SUBSETS = "^jit_u_[0-9a-f]{16}$"  # the same: the roles of narrowed scopes alone
 
 _LEGAL = re.compile(r"jit_[a-z0-9_]{1,59}")

@@ -1,5 +1,6 @@
 """Real PostgreSQL for tests: one server a test process and kind, a fresh shop for every test."""
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from bot.demo import binaries, postgres
+from db_grants import naming
 from db_grants.spec import Privilege, Scope, TableScope
 
 READ = frozenset({Privilege.SELECT})
@@ -121,6 +123,17 @@ def make_shop(server: postgres.Server, database: str) -> Shop:
     )
     admin_url = _shop().in_database(server.admin_url, database)
     return Shop(server=server, database=database, admin_url=admin_url, bot_url=bot_url)
+
+
+@contextlib.contextmanager
+def without_deputies(shop: Shop) -> Iterator[None]:
+    """The bot may not call the bootstrap's functions for roles, as on a target prepared long ago."""
+    functions = ", ".join(naming.DEPUTIES)
+    with shop.connect() as admin:
+        admin.execute(sql.SQL(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {shop_bot()}"))
+    yield
+    with shop.connect() as admin:
+        admin.execute(sql.SQL(f"GRANT EXECUTE ON FUNCTION {functions} TO {shop_bot()}"))
 
 
 def drop_shop(made: Shop) -> None:

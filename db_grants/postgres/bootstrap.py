@@ -22,13 +22,16 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
             raise errors.InvalidScope(
                 f"The scope {scope.name} is for the database {scope.database}, not {database}."
             )
-    names: dict[str, sql.Composable | str] = {
+    names: dict[str, sql.Composable | str | list[str]] = {
         "bot": sql.Identifier(bot_role),
         "bot_name": bot_role,
         "database": database,
         "database_name": sql.Identifier(database),
         "bookkeeping": naming.BOOKKEEPING,
         "lasting": naming.LASTING,
+        "temporary": naming.TEMPORARY,
+        "quarantine": naming.QUARANTINE,
+        "deputies": list(naming.DEPUTIES),
     }
     parts = [
         _title(database, bot_role),
@@ -36,6 +39,8 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
         *_atoms(scopes, bot_role),
         *_entitlements(scopes, bot_role),
         queries.query("bootstrap_log", **names),
+        queries.query("bootstrap_deputies", **names),
+        queries.query("bootstrap_tail"),
     ]
     return sql.SQL("\n\n").join(parts).as_string(None) + "\n"
 

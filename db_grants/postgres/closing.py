@@ -19,7 +19,7 @@ from typing import Any
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import batches, failures, lasting, links, plan, queries, quick
+from db_grants.postgres import batches, deputy, failures, lasting, links, queries, quick
 from db_grants.spec import Closed, ManagedRole, Session
 
 _PAUSE = 0.02  # seconds between two looks for sessions
@@ -95,7 +95,7 @@ class _Closing:
         if not legal:
             return [], None
         self._link.ready(_AS_NAMED, *_LOOK)
-        asked = (*_doors(legal), quick.COMMIT, *_questions(legal))
+        asked = (*self._doors(legal), quick.COMMIT, *_questions(legal))
         done = quick.tried(self._link, *asked)
         if done is not None:
             return legal, _seen(done[-len(_LOOK) :])
@@ -104,7 +104,11 @@ class _Closing:
         return [role for role in legal if self._shut_alone(role)], None
 
     def _shut_alone(self, role: ManagedRole) -> bool:
-        return quick.tried(self._link, *_doors([role]), quick.COMMIT) is not None
+        return quick.tried(self._link, *self._doors([role]), quick.COMMIT) is not None
+
+    def _doors(self, roles: Sequence[ManagedRole]) -> Iterable[sql.Composable]:
+        oids, names = [role.oid for role in roles], [role.name for role in roles]
+        return (_AS_NAMED.run(oids, names), *deputy.shutting(self._link, names))
 
     def _looked(self, roles: Sequence[ManagedRole]) -> Look:
         return _seen(self._link.ask(*_questions(roles)))
@@ -131,12 +135,9 @@ class _Closing:
         """Whether the bot may now act for these: all at once, or none."""
         self._link.ready(_MEMBERSHIPS)
         (rows,) = self._link.ask(_MEMBERSHIPS.run([role.oid for role in roles]))
-        held = {row["oid"]: row["member_of"] for row in rows}
-        steps = [
-            step.sql
-            for role in roles
-            for step in plan.take_over(role.name, held.get(role.oid, []), self._link.version)
-        ]
+        of_oid = {row["oid"]: row["member_of"] for row in rows}
+        held = {role.name: of_oid.get(role.oid, []) for role in roles}
+        steps = deputy.taking_over(self._link, held)
         return quick.tried(self._link, *steps, quick.COMMIT) is not None
 
     def _cut_busy(self, roles: list[ManagedRole]) -> None:
@@ -161,13 +162,14 @@ class _Closing:
 
     def _close_with_care(self, role: ManagedRole) -> Closed:
         """Also where the role is gone, its row is locked, or the door cannot be shut."""
+        self._link.forget()  # a function of the bootstrap may have been taken away
         (rows,) = self._link.ask(state_of(role))
         state = as_ours(rows, role)
         early: tuple[Session, ...] = ()
         undone: tuple[str, ...] = ()
         if state["name"] is not None:
-            steps = plan.take_over(role.name, state["member_of"], self._link.version)
-            undone, early = self._shut_with_care(role, _transaction(*(step.sql for step in steps)))
+            steps = deputy.taking_over(self._link, {role.name: state["member_of"]})
+            undone, early = self._shut_with_care(role, _transaction(*steps))
         cut, alive = self._cut_until_none([role])
         if alive:
             raise errors.StillAlive
@@ -185,7 +187,7 @@ class _Closing:
         self, role: ManagedRole, rest: tuple[sql.Composable, ...]
     ) -> tuple[tuple[str, ...], tuple[Session, ...]]:
         """Shut the door and do `rest`; what was rolled back and who was cut to be able to."""
-        shut = _transaction(plan.shut(role.name).sql)
+        shut = _transaction(*deputy.shutting(self._link, [role.name]))
         freed: tuple[tuple[str, ...], tuple[Session, ...]] = (), ()
         try:
             # One round trip, two transactions: nothing that fails later can open the door again.
@@ -283,11 +285,6 @@ class _Closing:
                 f"A session of {roles[0].name} outlived its role; a superuser must cut it: {error}"
             ) from None
         return _seen([arriving, found, known, []])
-
-
-def _doors(roles: Sequence[ManagedRole]) -> Iterable[sql.Composable]:
-    oids, names = [role.oid for role in roles], [role.name for role in roles]
-    return (_AS_NAMED.run(oids, names), *(plan.shut(name).sql for name in names))
 
 
 def _questions(roles: Iterable[ManagedRole]) -> Iterable[sql.Composable]:

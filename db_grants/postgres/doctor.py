@@ -21,7 +21,7 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
     wanted = {atom.role: atom for scope in scopes for atom in atoms.of_scope(scope)}
     entitlements = [naming.scope_role(scope.name, scope.database) for scope in scopes]
     server, roles, held, amiss = link.ask(
-        queries.query("doctor_server"),
+        queries.query("doctor_server", deputies=queries.deputies()),
         queries.query("doctor_roles", roles=[*wanted, *entitlements]),
         queries.query("doctor_privileges", roles=[*wanted, *entitlements]),
         lasting.look(),
@@ -114,6 +114,12 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
     yield error, row["quarantine"], "the role jit_quarantine is missing or not the bot's", _AGAIN
     yield error, row["may_log"], f"{bot} may not switch statement logging on", _AGAIN
     yield warning, row["sees_sessions"], f"{bot} lacks pg_read_all_stats", _AGAIN
+    yield (
+        warning,
+        row["deputies"],
+        "not all functions for temporary roles are there: grants and ends grow slower with their number",
+        _AGAIN,
+    )
     yield warning, row["log_reader"], "the statement log cannot be read", _AGAIN
     yield (
         warning,

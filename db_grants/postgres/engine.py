@@ -16,6 +16,7 @@ from db_grants.postgres import (
     batches,
     bootstrap,
     closing,
+    deputy,
     doctor,
     failures,
     inspect,
@@ -38,6 +39,8 @@ from db_grants.spec import (
     Scope,
     Survey,
 )
+
+Steps = Sequence[sql.Composable]
 
 _TRIES = 5
 _PASSWORD_BYTES = 24
@@ -123,7 +126,10 @@ class PostgresEngine:
             left = _left(end)
             if opened:
                 link.ask(*opened)
-            steps = [step.sql for step in plan.create(spec, inspect.for_grant(link, spec))]
+            state = inspect.for_grant(link, spec)
+            steps = [step.sql for step in plan.create(spec, state)]
+            if steps and state.role is not None:  # a deputy made it, perhaps
+                steps = [*deputy.lending(link, spec.role_name), *steps]
             begin = [] if opened else [sql.SQL("BEGIN")]
             left = left if opened else _left(end)
             results = link.ask(*begin, *steps, inspect.role_query(spec.role_name))
@@ -151,7 +157,7 @@ class PostgresEngine:
     def reveal(self, role: ManagedRole, expires_at: datetime, database: str) -> Credential:
         """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        self._change(role, quick.password_of(role, password))
+        self._change(role, lambda link: deputy.giving_password(link, role, password))
         return Credential(
             role=role.name,
             password=password,
@@ -164,12 +170,13 @@ class PostgresEngine:
 
     def set_deadline(self, role: ManagedRole, expires_at: datetime) -> None:
         """See `db_grants.engine.Engine.set_deadline`."""
-        self._change(role, *(step.sql for step in plan.deadline(role, expires_at)))
+        self._change(role, lambda link: deputy.moving_deadline(link, role, expires_at))
 
-    def _change(self, role: ManagedRole, *steps: sql.Composable) -> None:
+    def _change(self, role: ManagedRole, wanted: Callable[[links.Link], Steps]) -> None:
         """Change a role that is ours and open, or tell why it cannot be."""
         end = time.monotonic() + self._deadline
         with self._links.link() as link:
+            steps = wanted(link)
             if quick.changed(link, role, end, *steps):
                 return
             if not inspect.name_of(link, role).can_login:

@@ -36,6 +36,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
         self.server: str | None = None  # its system identifier; not asked yet
         self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
         self.horizon = 0  # see `Link.horizon`
+        self.deputies = False  # see `Link.deputies`
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
@@ -86,10 +87,11 @@ class Link:
         new = [query for query in wanted if query.name not in known]
         late = heard is None or time.monotonic() - heard[0] > _FRESH
         if new or (clock and late):
-            (*_, rows) = self.ask(*(query.make for query in new), _CLOCK)
+            (*_, rows) = self.ask(*(query.make for query in new), _NEWS)
             known.update(query.name for query in new)
             self._connection.heard = time.monotonic(), rows[0]["at"]
             self._connection.horizon = rows[0]["horizon"]
+            self._connection.deputies = rows[0]["deputies"]
 
     @property
     def horizon(self) -> int:
@@ -98,6 +100,15 @@ class Link:
         So whatever such a transaction wrote, it wrote without knowing what came into being since.
         """
         return self._connection.horizon
+
+    @property
+    def deputies(self) -> bool:
+        """Whether all functions of `naming.DEPUTIES` could be called when clocks were last compared."""
+        return self._connection.deputies
+
+    def forget(self) -> None:
+        """Ask anew, when next `ready` with a clock, what a connection learns of its server."""
+        self._connection.heard = None
 
     def clock_at(self, end: float) -> str:
         """What the server's clock says at `end` of time.monotonic(), never later.
@@ -216,10 +227,7 @@ def younger_than(seconds: float) -> sql.Composable:
     ).format(sql.Literal(seconds))
 
 
-_CLOCK = sql.SQL(
-    "SELECT clock_timestamp() AS at,"
-    " pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon"
-)
+_NEWS = queries.query("news", deputies=queries.deputies())
 
 
 def _leave_transaction(connection: _Connection) -> None:

@@ -4,7 +4,7 @@ The same statements serve dry run, execution and tests. They are one transaction
 may log in from its first statement on, and nobody sees it before the last.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -202,7 +202,7 @@ def shut(name: str) -> Statement:
     )
 
 
-def take_over(name: str, member_of: list[str], version: int) -> tuple[Statement, ...]:
+def take_over(name: str, member_of: Sequence[str], version: int) -> tuple[Statement, ...]:
     """Take all privileges from a closed role and let the bot act for it, now that it holds nothing.
 
     Only whoever has the privileges of a role may cut its sessions, hand over its objects and roll

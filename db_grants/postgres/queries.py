@@ -7,6 +7,8 @@ from importlib import resources
 
 from psycopg import sql
 
+from db_grants import naming
+
 Value = str | int | bool | Sequence[str] | Sequence[int]
 
 
@@ -23,6 +25,11 @@ def query(name: str, **values: sql.Composable | str | int | list[str]) -> sql.Co
         for key, value in values.items()
     }
     return sql.SQL(_text(name)).format(**given)
+
+
+def deputies() -> sql.Composable:
+    """The expression that tells whether the bot may call all functions of `naming.DEPUTIES`."""
+    return query("deputies", deputies=list(naming.DEPUTIES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import functools
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import atoms, inspect, links, plan, queries, scram
+from db_grants.postgres import atoms, deputy, inspect, links, plan, queries
 from db_grants.spec import GrantSpec, ManagedRole
 
 BEGIN, COMMIT = sql.SQL("BEGIN"), sql.SQL("COMMIT")
@@ -47,7 +47,7 @@ def created(link: links.Link, spec: GrantSpec, end: float) -> ManagedRole | None
         spec.log_statements,
         link.clock_at(end),
     )
-    steps = [step.sql for step in plan.create(spec, state, link.horizon)]
+    steps = deputy.making(link, spec, state)
     done = tried(link, *plan.opening(spec)[1:], *steps, check, COMMIT)
     if not done or not done[-2]:
         return None
@@ -60,13 +60,6 @@ def changed(link: links.Link, role: ManagedRole, end: float, *steps: sql.Composa
     link.ready(guard, clock=True)
     check = guard.run(role.oid, role.name, link.clock_at(end))
     return tried(link, check, *steps, COMMIT) is not None
-
-
-def password_of(role: ManagedRole, password: str) -> sql.Composable:
-    """The statement that gives a role its password: the server sees no more than a verifier."""
-    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-        sql.Identifier(role.name), sql.Literal(scram.verifier(password))
-    )
 
 
 @functools.cache

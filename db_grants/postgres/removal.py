@@ -14,6 +14,7 @@ from db_grants import errors, naming
 from db_grants.postgres import (
     batches,
     closing,
+    deputy,
     failures,
     inspect,
     lasting,
@@ -87,7 +88,7 @@ class _Batch:
             self._link,
             guard.run(oids, names),
             self._search.noted(oids),
-            sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, names))),
+            *deputy.dropping(self._link, names),
             _SUBSETS.run(),
             quick.COMMIT,
             self._search.asked(oids),
@@ -167,6 +168,7 @@ class Removal:
     def run(self, clock: Clock) -> Removed:
         """Drop the role, with whatever hangs on it, and prove it."""
         oid = self._role.oid
+        self._link.forget()  # a function of the bootstrap may have been taken away
         rows, unused, prepared, mentions, amiss = self._link.ask(
             closing.state_of(self._role),
             _unused_subsets(),
@@ -198,8 +200,8 @@ class Removal:
 
     def _take_over(self, member_of: list[str]) -> None:
         """What a closing that met nobody there had no reason to do."""
-        steps = plan.take_over(self._role.name, member_of, self._link.version)
-        self._link.tell(quick.BEGIN, *(step.sql for step in steps), quick.COMMIT)
+        steps = deputy.taking_over(self._link, {self._role.name: member_of})
+        self._link.tell(quick.BEGIN, *steps, quick.COMMIT)
 
     def _roll_back(self, prepared: links.Rows) -> None:
         """First of all: whatever it prepared may keep locks on what is to be changed."""

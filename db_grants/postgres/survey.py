@@ -17,6 +17,8 @@ def of_server(link: links.Link) -> Survey:
             "survey_roles",
             bookkeeping=naming.BOOKKEEPING,
             reserved=[naming.BOOKKEEPING, naming.QUARANTINE],
+            temporary=naming.TEMPORARY,
+            deputies=queries.deputies(),
         ),
     )
     row = server[0]

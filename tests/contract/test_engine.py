@@ -1,5 +1,6 @@
 """What every engine promises: the same tests on the memory engine and on real servers."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from db_grants.spec import (
     Scope,
     TableScope,
 )
-from tests.fixtures_postgres import SCOPES, Shop, drop_shop, make_shop
+from tests.fixtures_postgres import SCOPES, Shop, drop_shop, make_shop, without_deputies
 
 
 @dataclass(kw_only=True)
@@ -105,14 +106,18 @@ def postgres_world(shop: Shop) -> World:
     )
 
 
-@pytest.fixture(params=["memory", "postgres_server", "installed_server"])
+@pytest.fixture(
+    params=["memory", "postgres_server", "installed_server", "without the bootstrap's functions"]
+)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         yield memory_world()
         return
-    made = make_shop(request.getfixturevalue(request.param), "shop_contract")
+    server = request.param if request.param.endswith("_server") else "postgres_server"
+    made = make_shop(request.getfixturevalue(server), "shop_contract")
     there = postgres_world(made)
-    yield there
+    with contextlib.nullcontext() if server == request.param else without_deputies(made):
+        yield there
     for connection in there.opened:
         connection.close()
     drop_shop(made)

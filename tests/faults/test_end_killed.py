@@ -20,12 +20,12 @@ from tests.integration.test_core_serve import PATIENCE, Served
 pytestmark = pytest.mark.faults
 
 STEPS = {  # in the order of an end, by words that only they have
-    "door": b"NOLOGIN CONNECTION LIMIT 0",
+    "door": b"EXECUTE shut_roles",
     "privileges": b"REVOKE ",
     "sessions": b"pg_terminate_backend",
     "prepared": b"ROLLBACK PREPARED",
     "objects": b"REASSIGN OWNED BY",
-    "drop": b'DROP ROLE "jit_',
+    "drop": b"EXECUTE drop_roles",
 }
 PASSWORD = "chosen-by-the-holder"
 

@@ -85,7 +85,7 @@ def test_a_restart_in_the_middle_of_an_end_changes_nothing(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole, folder: Path, mode: Any
 ) -> None:
     holder = log_in(shop, credential(shop, engine, role))
-    wire.lose_answer_to(b"NOLOGIN CONNECTION LIMIT 0")
+    wire.lose_answer_to(b"EXECUTE shut_roles")
     in_time(lambda: engine.close(role))
     restart(shop, folder, mode)
     ends(engine, shop, role)
@@ -190,20 +190,41 @@ def set_password(shop: Shop, password: str) -> None:
 
 @pytest.mark.fault(
     "F-34b",
-    "the bot lost CREATEROLE",
-    how="ALTER ROLE",
-    expects="told as such; mends when it is given back",
+    "the bot lost CREATEROLE and the functions of the bootstrap",
+    how="ALTER ROLE, REVOKE",
+    expects="told as such; mends when they are given back",
 )
 def test_a_bot_that_lost_its_power_is_told_as_such_and_mends(
     shop: Shop, engine: PostgresEngine, role: ManagedRole
 ) -> None:
     with shop.connect() as admin:
-        admin.execute("ALTER ROLE jit_bot NOCREATEROLE")
+        admin.execute(
+            "ALTER ROLE jit_bot NOCREATEROLE; REVOKE USAGE ON SCHEMA jit_admin FROM jit_bot"
+        )
         try:
             in_time(lambda: engine.close(role), errors.NotPrepared)
         finally:
-            admin.execute("ALTER ROLE jit_bot CREATEROLE")
+            admin.execute(
+                "ALTER ROLE jit_bot CREATEROLE; GRANT USAGE ON SCHEMA jit_admin TO jit_bot"
+            )
     ends(engine, shop, role)
+
+
+@pytest.mark.fault(
+    "F-34c",
+    "the bot lost CREATEROLE alone",
+    how="ALTER ROLE",
+    expects="what is live ends: the functions of the bootstrap need no power of the bot's",
+)
+def test_a_bot_that_may_not_make_roles_ends_them(
+    shop: Shop, engine: PostgresEngine, role: ManagedRole
+) -> None:
+    with shop.connect() as admin:
+        admin.execute("ALTER ROLE jit_bot NOCREATEROLE")
+        try:
+            ends(engine, shop, role)
+        finally:
+            admin.execute("ALTER ROLE jit_bot CREATEROLE")
 
 
 @pytest.mark.fault(

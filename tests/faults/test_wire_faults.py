@@ -76,7 +76,7 @@ def test_a_commit_the_server_never_heard_is_unknown_as_well_and_converges(
     how="the wire is cut after a statement",
     expects="trying again ends access",
 )
-@pytest.mark.parametrize("words", [b"NOLOGIN CONNECTION LIMIT 0", b"pg_terminate_backend"])
+@pytest.mark.parametrize("words", [b"EXECUTE shut_roles", b"pg_terminate_backend"])
 def test_an_end_whose_answer_is_lost_is_ended_by_trying_again(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole, words: bytes
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_drop_whose_answer_is_lost_is_found_done(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
     engine.close(role)
-    wire.lose_answer_to(b'DROP ROLE "')
+    wire.lose_answer_to(b"EXECUTE drop_roles")
     in_time(lambda: engine.remove(role))
     assert managed_roles(shop) == []
     assert engine.remove(role).clean
@@ -113,7 +113,7 @@ def test_a_drop_whose_answer_is_lost_is_found_done(
 def test_a_password_whose_verifier_was_set_unseen_is_replaced_by_the_next(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
-    wire.lose_answer_to(b"PASSWORD 'SCRAM-SHA-256$")
+    wire.lose_answer_to(b"EXECUTE set_password")
     in_time(lambda: credential(shop, engine, role), errors.OutcomeUnknown)
     log_in(shop, credential(shop, engine, role)).close()
     ends(engine, shop, role)

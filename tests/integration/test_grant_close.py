@@ -45,9 +45,9 @@ def test_the_door_is_shut_and_committed_before_the_first_session_is_cut(
     role, credential = given(shop, engine, grant_id="0rder001")
     with closing(login(shop, credential)):
         text = told_to_the_server(shop, lambda logged: logged.close(role))
-    shut = text.index(f'ALTER ROLE \\"{role.name}\\" NOLOGIN')
+    shut = text.index(f"EXECUTE shut_roles('{{{role.name}}}')")
     committed = text.index("COMMIT", shut)
-    revoked = text.index("REVOKE", committed)
+    revoked = text.index(f"EXECUTE take_over_roles('{{{role.name}}}')", committed)
     cutting = text.index(f"usesysid = ANY ('{{{role.oid}}}'", shut)
     assert shut < committed < revoked < text.index("pg_terminate_backend", shut) < cutting
     assert "pg_terminate_backend" not in text[text.rindex("as_named", 0, shut) : shut]
@@ -58,10 +58,10 @@ def test_where_nobody_is_the_door_is_all_that_is_changed(
 ) -> None:
     role, _ = given(shop, engine, grant_id="0rder002")
     text = told_to_the_server(shop, lambda logged: logged.close(role))
-    shut = text.index(f'ALTER ROLE \\"{role.name}\\" NOLOGIN')
+    shut = text.index(f"EXECUTE shut_roles('{{{role.name}}}')")
     assert text.index("EXECUTE arriving", text.index("COMMIT", shut))
     assert "pg_terminate_backend" not in text[shut:]
-    assert "REVOKE" not in text[shut:]
+    assert "EXECUTE take_over_roles" not in text[shut:]
 
 
 @pytest.mark.fault(

@@ -212,11 +212,11 @@ def test_create_completes_a_half_made_role(shop: Shop, engine: PostgresEngine) -
     role = engine.create(spec)
     granted = naming.scope_role(spec.scope.name, shop.database)
     other = naming.scope_role("write_orders", shop.database)
-    with psycopg.connect(shop.bot_url, autocommit=True) as bot:
-        bot.execute(f"ALTER ROLE {role.name} NOLOGIN CONNECTION LIMIT 99 VALID UNTIL 'infinity'")
-        bot.execute(f"REVOKE {granted} FROM {role.name}")
+    with shop.connect() as admin, psycopg.connect(shop.bot_url, autocommit=True) as bot:
+        admin.execute(f"ALTER ROLE {role.name} NOLOGIN CONNECTION LIMIT 99 VALID UNTIL 'infinity'")
+        admin.execute(f"REVOKE {granted} FROM {role.name}")
         bot.execute(f"GRANT {other} TO {role.name}")
-        bot.execute(f"COMMENT ON ROLE {role.name} IS NULL")
+        admin.execute(f"COMMENT ON ROLE {role.name} IS NULL")
     assert engine.create(spec) == role
     credential = engine.reveal(role, spec.expires_at, shop.database)
     with login(shop, credential) as connection:

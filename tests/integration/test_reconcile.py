@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
 
-from bot import differences, model
+from bot import model
 from bot.audit.findings import Kind
+from bot.comparing import differences
 from db_grants import naming, spec
 from tests.fixtures_postgres import Shop
 
@@ -103,9 +103,9 @@ def test_what_was_changed_by_hand_is_named(shop: Shop, act: Act, what: str | Non
 def test_a_role_taken_out_of_its_scope_has_drifted(shop: Shop) -> None:
     grant, role = live(shop)
     carried = shop.engine().carries(shop.scope())
-    with psycopg.connect(shop.bot_url) as bot:  # from 16 on only the giver's own row goes
+    with shop.connect() as admin:
         names = map(sql.Identifier, (carried, grant.role_name))
-        bot.execute(sql.SQL("REVOKE {} FROM {}").format(*names))
+        admin.execute(sql.SQL("REVOKE {} FROM {}").format(*names))
     assert compared(shop, with_oid(grant, role)) == [
         (Kind.DRIFTED, f"it is no longer a member of {carried}")
     ]

@@ -15,6 +15,9 @@ SELECT current_setting('server_version_num')::int AS version,
                    FROM pg_proc p
                   WHERE p.proname = 'statement_log' AND p.pronamespace = to_regnamespace('jit_admin')),
                 false) AS log_reader,
+       {deputies} AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
+                                   WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
+           AS deputies,
        EXISTS (SELECT FROM pg_proc p
                 WHERE p.proname = 'lasting_passwords' AND p.pronamespace = to_regnamespace('jit_admin')
                   AND has_function_privilege(p.oid, 'EXECUTE')

@@ -1,7 +1,10 @@
 -- Every role that carries our mark, and every role named like one that does not. Whoever administers
 -- the mark is the bot, and the bot is no member worth telling of. Up to 15 whoever may make roles
--- may change all but superusers; from 16 on only those that were made, or given, by them.
-WITH bots AS (
+-- may change all but superusers; from 16 on only those that were made, or given, by them, and what the
+-- bootstrap's functions take for a temporary role (see `jit_admin.require_temporary`).
+WITH deputies AS (
+    SELECT {deputies} AS there
+), bots AS (
     SELECT m.member AS oid FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
      WHERE b.rolname = {bookkeeping} AND m.admin_option
     UNION
@@ -39,7 +42,12 @@ SELECT r.oid,
            AND s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass) AS privileges,
        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid) AS sessions,
        CASE WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
-            ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS administered
+            ELSE (SELECT there FROM deputies) AND r.rolname ~ {temporary} AND NOT r.rolsuper
+                 AND (coalesce(starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":'), false)
+                      OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
+                                  WHERE m.member = r.oid AND b.rolname = {bookkeeping}
+                                    AND NOT m.admin_option AND pg_get_userbyid(m.grantor) <> session_user))
+                 OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS administered
   FROM pg_roles r
  WHERE r.oid IN (SELECT oid FROM marked)
     OR (lower(r.rolname) ~ '^jit_[a-z0-9]{{4,40}}$'
