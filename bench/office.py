@@ -11,9 +11,10 @@ from bench import core, place
 from bench.stage import Stage
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import model, outbox, service, slack, store
+from bot import model, service, slack, store
 from bot.demo.workspace import acts, server
 from bot.slack import client, identity
+from bot.telling import outbox
 from db_grants.postgres import PostgresEngine
 from proof import invariants, reality
 

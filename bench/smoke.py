@@ -16,7 +16,7 @@ from psycopg import sql
 
 from bench import core, place, ways, wire
 from bot import clock, store
-from bot import grants as grants_
+from bot.asking import grants as grants_
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import ManagedRole
 

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from bench import history, limits, place
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, model, outbox, service, store
+from bot import errors, model, service, store
 from bot.store import mapping, tables
+from bot.telling import outbox
 from db_grants import memory
 
 _DECIDERS = tuple(f"U0D{n:05}" for n in range(5))

@@ -8,23 +8,14 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import (
-    context,
-    errors,
-    fallback,
-    impaired,
-    model,
-    outbox,
-    places,
-    service,
-    settings,
-    skew,
-    slack,
-    store,
-    webhook,
-)
+from bot import errors, model, service, settings, slack, store
+from bot.deciding import context
+from bot.ending import fallback
+from bot.granting import places, skew
 from bot.slack import client as slack_client
 from bot.slack import identity
+from bot.telling import outbox
+from bot.watching import impaired, webhook
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import naming, spec

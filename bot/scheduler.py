@@ -21,9 +21,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot import access, digests, errors, grants, model, reconcile, status, store, work
 from bot import clock as clocks
-from bot import outbox as outboxes
+from bot import errors, model, store, work
+from bot.asking import access, grants
+from bot.comparing import reconcile
+from bot.telling import digests
+from bot.telling import outbox as outboxes
+from bot.watching import status
 
 _log = structlog.get_logger(__name__)
 

@@ -9,23 +9,14 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from bot import (
-    access,
-    context,
-    digests,
-    errors,
-    grants,
-    model,
-    outbox,
-    outcry,
-    places,
-    reconcile,
-    scheduler,
-    store,
-    work,
-)
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import errors, model, scheduler, store, work
+from bot.asking import access, grants
+from bot.comparing import reconcile
+from bot.deciding import context
+from bot.granting import places
+from bot.telling import digests, outbox, outcry
 from db_grants import engine as engines_
 
 _log = structlog.get_logger(__name__)

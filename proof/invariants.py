@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from bot import ending, model, notices, retry, ringing
+from bot import model, retry
+from bot.ending import phases
+from bot.telling import notices
+from bot.watching import ringing
 from proof.reality import Record, Role, Said, Target, Transcript
 
 FINAL = frozenset(model.GrantStatus) - model.LIVE_GRANT
@@ -146,9 +149,9 @@ def ended(seen: Evidence) -> Iterator[str]:
         if grant.status in FINAL and role is not None:
             yield f"{grant.id} is {grant.status} and {grant.role_name} exists"
         held = usable or (role is not None and role.prepared > 0 and not _cleaning(seen, grant))
-        over = seen.then.now > ending.due_since(grant) + LIMIT and grant.status in model.LIVE_GRANT
+        over = seen.then.now > phases.due_since(grant) + LIMIT and grant.status in model.LIVE_GRANT
         if held and over and grant.activated_at and not _rings(grant, seen.then):
-            yield f"{grant.role_name} should have ended {ending.due_since(grant)}, {_how(role)}, no alarm"
+            yield f"{grant.role_name} should have ended {phases.due_since(grant)}, {_how(role)}, no alarm"
     for target in seen.targets:
         if target.ghosts:
             yield f"{target.ghosts} sessions on {target.name} belong to a role that is gone"
@@ -164,7 +167,7 @@ def _how(role: Role | None) -> str:
 def _cleaning(seen: Evidence, grant: model.Grant) -> bool:
     """Whether the door is shut and what was left behind is still within its own, longer limit."""
     ended_at = grant.access_ended_at
-    return ended_at is not None and seen.then.now <= ended_at + ending.CLEANED_WITHIN + LIMIT
+    return ended_at is not None and seen.then.now <= ended_at + phases.CLEANED_WITHIN + LIMIT
 
 
 def _rings(grant: model.Grant, record: Record) -> bool:

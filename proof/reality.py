@@ -14,9 +14,11 @@ from typing import Any, Protocol
 import psycopg
 import sqlalchemy as sa
 
-from bot import model, outbox, ringing, store
+from bot import model, store
 from bot.demo.workspace import acts
 from bot.store import mapping, tables
+from bot.telling import outbox
+from bot.watching import ringing
 from db_grants import memory
 
 

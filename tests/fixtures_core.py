@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from bot import access, catalog, clock, errors, model, outbox, service, store
+from bot import catalog, clock, errors, model, service, store
+from bot.asking import access
+from bot.telling import outbox
 from db_grants import errors as target_errors
 from db_grants import memory, spec
 

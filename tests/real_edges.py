@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import model, outbox, store
+from bot import model, store
+from bot.telling import outbox
 from db_grants import errors as target_errors
 from db_grants import spec
 from tests.fixtures_core import Channel

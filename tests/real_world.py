@@ -14,7 +14,10 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from bot import access, catalog, clock, errors, fallback, model, places, service, store
+from bot import catalog, clock, errors, model, service, store
+from bot.asking import access
+from bot.ending import fallback
+from bot.granting import places
 from bot.store import instant, tables
 from db_grants import spec
 from db_grants.postgres import engine as postgres

@@ -19,7 +19,8 @@ from typing import Any
 
 import psycopg
 
-from bot import access, catalog, clock, errors, grants, model, store
+from bot import catalog, clock, errors, model, store
+from bot.asking import access, grants
 from bot.demo import bot_process
 from db_grants.postgres import PostgresEngine
 from tests.fixtures_core import Directory, person

@@ -21,7 +21,7 @@ HOMES = {
     "sqlalchemy": ("bot/store", "bot/app.py"),
     "alembic": ("bot/store",),
     "apscheduler": ("bot/scheduler.py", "bot/app.py"),
-    "jinja2": ("bot/render.py", "bot/demo"),
+    "jinja2": ("bot/telling/render.py", "bot/demo"),
     "starlette": ("bot/demo",),
     "uvicorn": ("bot/demo",),
     "typer": ("bot/cli",),

@@ -8,6 +8,7 @@ import pytest
 from bot import catalog, model
 
 ROOT = pathlib.Path(__file__).parent.parent
+TOLD_AS_A_WHOLE = {"audit", "catalog", "cli", "demo", "slack", "store"}
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -57,3 +58,14 @@ def test_the_architecture_page_names_every_room() -> None:
         and path.name not in ("__init__.py", "__main__.py")
     ]
     assert [room for room in rooms if f"`{room}" not in page] == []
+
+
+def test_the_architecture_page_names_every_door_of_the_middle_rooms() -> None:
+    page = _text("docs/architecture.md")
+    doors = [
+        f"{path.parent.name}/{path.stem}"
+        for path in (ROOT / "bot").glob("*/*.py")
+        if path.parent.name not in TOLD_AS_A_WHOLE and path.name != "__init__.py"
+    ]
+    assert len(doors) > 20
+    assert [door for door in doors if f"`{door}`" not in page] == []

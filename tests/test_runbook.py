@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from bot.audit import findings
-from bot.notices import Alarm
 from bot.slack import alarm
+from bot.telling.notices import Alarm
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")

@@ -19,9 +19,10 @@ from bench import core, limits, measure, office
 from bench.measure import at_least, at_most
 from bench.stage import Stage, Told
 from bot import clock as clocks
-from bot import model, outbox, store
+from bot import model, store
 from bot.demo.workspace import trouble
 from bot.slack import client
+from bot.telling import outbox
 
 _SLOW = 2.0  # seconds that each call to the slow target takes
 _CHANNEL = "C0GENERAL"

@@ -7,10 +7,11 @@ from typing import Annotated, Protocol
 import typer
 
 from bot import catalog as catalogs
-from bot import context, errors
+from bot import errors
 from bot import settings as settings_
 from bot.cli import desk
 from bot.cli.catalog import contents
+from bot.deciding import context
 from db_grants import engine as engines
 from db_grants import errors as grant_errors
 from db_grants.spec import Finding, Severity

@@ -64,7 +64,7 @@ def _nobody_runs(store: "stores.Store") -> None:
     """A bot that runs would teach the record its time again. Its sign of life cannot be dated, as
     time itself is in doubt, but it can be heard.
     """
-    from bot import status
+    from bot.watching import status
 
     before, end = store.get(status.HEARTBEAT), time.monotonic() + LISTEN
     while time.monotonic() < end:

@@ -19,8 +19,8 @@ from bot.catalog import duration
 from bot.cli import desk
 
 if TYPE_CHECKING:
-    from bot import grants as grants_
     from bot import store as stores
+    from bot.asking import grants as grants_
 
 _POLL = 0.2  # seconds
 
@@ -67,7 +67,7 @@ def give_up(
     because: Annotated[str, typer.Option(help="Why it can never be proven; it is told.")],
 ) -> None:
     """Close the record of an end that can never be proven: its server is gone for good."""
-    from bot import giveup
+    from bot.ending import giveup
 
     with desk.desk(ctx).store(clocks.SystemClock()) as store:
         grant = giveup.give_up(store, grant_id, because, getpass.getuser())
@@ -90,7 +90,7 @@ def _revoked(
 @contextmanager
 def _grants(ctx: typer.Context) -> Iterator[tuple["grants_.Grants", "stores.Store"]]:
     """The use cases of grants on the record alone: no target, no Slack, not even a catalog."""
-    from bot import grants as grants_
+    from bot.asking import grants as grants_
 
     clock = clocks.SystemClock()
     with desk.desk(ctx).store(clock) as store:

@@ -21,7 +21,7 @@ def reconcile(
 ) -> None:
     """Compare record and reality; end orphans whose time is over. Exit code 1: they differ."""
     from bot import catalog as catalogs
-    from bot import reconcile as reconciling
+    from bot.comparing import reconcile as reconciling
     from db_grants import postgres
 
     logs.configure("error", as_json=as_json)  # what is found is the answer, not the log

@@ -11,8 +11,8 @@ from bot import errors
 from bot.cli import desk
 
 if TYPE_CHECKING:
-    from bot import conditions
-    from bot import status as statuses
+    from bot.watching import conditions
+    from bot.watching import status as statuses
 
 _NAMED = 5  # grants of an alarm; --json has all of them
 
@@ -26,8 +26,8 @@ def status(
     as_json: desk.AsJson = False,
 ) -> None:
     """Whether all is well, from the record alone. Exit code 1 when something needs a person."""
-    from bot import skew
-    from bot import status as statuses
+    from bot.granting import skew
+    from bot.watching import status as statuses
 
     if prometheus and as_json:
         raise errors.OperatorError("Give --json or --prometheus, not both.")
@@ -45,8 +45,8 @@ def status(
 
 def ack(ctx: typer.Context, alarm_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Say that you know about an alarm: it is not repeated any more. Its state stays as it is."""
-    from bot import alarms
     from bot.cli import ending
+    from bot.watching import alarms
 
     clock = clocks.SystemClock()
     with desk.desk(ctx).store(clock) as store:

@@ -11,10 +11,12 @@ from typing import Any
 import structlog
 
 from bot import catalog as catalogs
-from bot import model, outbox, render, ringing, store
-from bot.notices import Alarm
+from bot import model, store
 from bot.slack import blocks, cards, reports
 from bot.slack.ids import Act
+from bot.telling import outbox, render
+from bot.telling.notices import Alarm
+from bot.watching import ringing
 
 _log = structlog.get_logger(__name__)
 

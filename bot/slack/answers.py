@@ -10,10 +10,11 @@ import slack_sdk.errors
 import slack_sdk.webhook
 import structlog
 
-from bot import errors, render
+from bot import errors
 from bot.slack import blocks, modals
 from bot.slack import client as clients
 from bot.slack.origin import Origin
+from bot.telling import render
 
 _log = structlog.get_logger(__name__)
 

@@ -10,9 +10,10 @@ import slack_bolt.authorization
 import slack_bolt.logger.messages
 import slack_sdk
 
-from bot import access, grants, store, work
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import store, work
+from bot.asking import access, grants
 from bot.slack import answers, copies, counter, desk, identity, listeners, poster, scene, socket
 from bot.slack import client as clients
 

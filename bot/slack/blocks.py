@@ -6,7 +6,7 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks/ and the pages of its 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot import render
+from bot.telling import render
 
 Block = dict[str, Any]
 

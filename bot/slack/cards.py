@@ -5,10 +5,11 @@ Each is a projection of the story: drawn whole from the record every time, never
 
 from dataclasses import dataclass
 
-from bot import model, notices, render
+from bot import model
 from bot.slack import blocks, ids, words
 from bot.slack.ids import Act
 from bot.slack.words import Around, State
+from bot.telling import notices, render
 
 WHY_SHOWN = 300  # characters of a justification on the card; Details has all of it
 

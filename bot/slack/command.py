@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot import render
 from bot.catalog import duration
+from bot.telling import render
 
 LONGEST = 2000  # characters we are ready to look at
 

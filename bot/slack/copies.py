@@ -5,11 +5,12 @@ between posting and recording. Their buttons decide nothing; once one is pressed
 import slack_sdk
 import structlog
 
-from bot import errors, model, render, store
-from bot.notices import Kind
+from bot import errors, model, store
 from bot.slack import blocks, identity
 from bot.slack import client as clients
 from bot.slack.origin import Origin
+from bot.telling import render
+from bot.telling.notices import Kind
 
 _log = structlog.get_logger(__name__)
 

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bot import access, errors, grants, model, notices, render, store
 from bot import catalog as catalogs
+from bot import errors, model, store
+from bot.asking import access, grants
 from bot.slack import answers, blocks, command, forms, home, identity, modals, scene, words
 from bot.slack.origin import Origin
+from bot.telling import notices, render
 
 Describe = Callable[[model.Story], Sequence[str]]
 

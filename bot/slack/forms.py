@@ -12,9 +12,10 @@ from datetime import timedelta
 from typing import Any, TypeGuard
 
 from bot import catalog as catalogs
-from bot import model, render
+from bot import model
 from bot.slack import blocks
 from bot.slack.ids import Field, View
+from bot.telling import render
 
 WHY_LONGEST = 1000  # characters
 _USUAL = tuple(timedelta(minutes=m) for m in (15, 30, 60, 120, 240))

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot import catalog as catalogs
-from bot import model, render
+from bot import model
 from bot.slack import blocks, cards, ids, words
 from bot.slack.ids import Act
 from bot.slack.words import Around, State
+from bot.telling import render
 
 Draw = Callable[[model.Story, Around], list[blocks.Block]]
 

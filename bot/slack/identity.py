@@ -13,9 +13,10 @@ import slack_sdk
 import slack_sdk.errors
 import structlog
 
-from bot import errors, model, render
+from bot import errors, model
 from bot.catalog import reference
 from bot.slack import client as clients
+from bot.telling import render
 
 _log = structlog.get_logger(__name__)
 

@@ -5,9 +5,10 @@ import urllib.parse
 from collections.abc import Sequence
 
 from bot import catalog as catalogs
-from bot import model, render
+from bot import model
 from bot.slack import blocks, words
 from bot.slack.ids import Field, View
+from bot.telling import render
 from db_grants.spec import Credential, TableScope
 
 COMMENT_LONGEST = 500  # characters

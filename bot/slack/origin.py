@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot import access
+from bot.asking import access
 
 Body = Mapping[str, Any]
 

@@ -10,11 +10,12 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import errors, model, outbox, outcry, render, store
+from bot import errors, model, store
 from bot.audit import digest
-from bot.notices import Kind
 from bot.slack import alarm, blocks, cards, identity, reports, scene, words
 from bot.slack import client as clients
+from bot.telling import outbox, outcry, render
+from bot.telling.notices import Kind
 
 _log = structlog.get_logger(__name__)
 

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot import model, notices, render, skew
+from bot import model
 from bot.audit import digest, summary
+from bot.granting import skew
 from bot.slack import words
+from bot.telling import notices, render
 from db_grants.spec import Evidence, SessionSeen
 
 Link = Callable[[str], render.Mrkdwn]  # request id -> a link to its thread

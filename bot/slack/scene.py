@@ -4,11 +4,14 @@ import itertools
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from bot import access, context, errors, model, policy, render, store
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import errors, model, store
+from bot.asking import access
 from bot.audit import summary
+from bot.deciding import context, policy
 from bot.slack import home, identity, words
+from bot.telling import render
 
 HISTORY = timedelta(days=30)
 _OVER = frozenset({words.State.ENDED, words.State.CLEANING})

@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from bot import catalog as catalogs
-from bot import model, policy, render
+from bot import model
+from bot.deciding import policy
+from bot.telling import render
 from db_grants.spec import Privilege, TableScope
 
 

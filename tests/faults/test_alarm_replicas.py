@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from bot import alarms, ringing, store
+from bot import store
 from bot.store import tip
+from bot.watching import alarms, ringing
 from db_grants import engine
 from tests.fixtures_core import World, wait_for
 

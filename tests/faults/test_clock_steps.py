@@ -14,8 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot import catalog, clock, model, notices, ringing, service, skew, store
-from bot import status as statuses
+from bot import catalog, clock, model, service, store
+from bot.granting import skew
+from bot.telling import notices
+from bot.watching import ringing
+from bot.watching import status as statuses
 from db_grants import errors as target_errors
 from db_grants import memory
 from tests.faults import records

@@ -14,7 +14,10 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from bot import ending, model, reconcile, ringing
+from bot import model
+from bot.comparing import reconcile
+from bot.ending import phases
+from bot.watching import ringing
 from tests.fixtures_postgres import Shop
 from tests.real_world import RealWorld
 
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.faults
 FAR = "'2099-01-01T00:00:00.000000+00:00'"
 STRANGER = "jit_lookalik"
 STEP = timedelta(minutes=2)
-LATEST = timedelta(minutes=30) + reconcile.EVERY + ending.CLOSED_WITHIN + STEP
+LATEST = timedelta(minutes=30) + reconcile.EVERY + phases.CLOSED_WITHIN + STEP
 
 EDITS = {
     "a later deadline": f"expires_at = {FAR}",

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot import app, clock, errors, outcry, settings
+from bot import app, clock, errors, settings
 from bot.demo.workspace import acts, server
+from bot.telling import outcry
 from tests.fixtures_core import wait_for
 from tests.scenario.conftest import AUDIT, text_of
 from tests.unit.test_webhook import Endpoint

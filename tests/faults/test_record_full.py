@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot import errors, model, outcry, service, store
+from bot import errors, model, service, store
 from bot.slack import answers
+from bot.telling import outcry
 from tests.faults import records
 from tests.fixtures_core import BO, World, wait_for
 

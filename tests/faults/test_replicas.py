@@ -20,7 +20,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from bot import catalog, clock, model, outcome, store
+from bot import catalog, clock, model, store
+from bot.asking import outcome
 from bot.demo import bot_process
 from bot.demo.workspace import server
 from bot.store import tables

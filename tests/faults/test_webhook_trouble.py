@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from bot import model, notices, ringing, service, webhook
+from bot import model, service
+from bot.telling import notices
+from bot.watching import ringing, webhook
 from tests.fixtures_core import World, wait_for
 
 pytestmark = pytest.mark.faults

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 
 from bot import clock as clocks
-from bot import model, render
+from bot import model
 from bot import store as stores
 from bot.audit import digest
 from bot.slack import reports
+from bot.telling import render
 from tests.fixtures_store import BO, NOON, activate, approve, end, granted, submit
 
 MINUTE = timedelta(minutes=1)

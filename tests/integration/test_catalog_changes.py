@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from bot import catalog, clock, errors, model, places, ringing, service, store
+from bot import catalog, clock, errors, model, service, store
+from bot.granting import places
+from bot.watching import ringing
 from db_grants import engine as engines_
 from db_grants.postgres import engine as postgres
 from tests.fixtures_core import BO, Channel, Directory
@@ -62,7 +64,7 @@ class Home:
         bot.outbox.pump()
         found = self.store.story(request_id).message("card")
         assert found is not None
-        from bot import access
+        from bot.asking import access
 
         source = access.Source(channel_id=found.channel_id, ts=found.ts)
         bot.access.review(request_id, BO.id, model.Answer.APPROVE, source=source)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import cli, clock, service, skew, status, store
+from bot import cli, clock, service, store
 from bot.cli import clock as command
+from bot.granting import skew
+from bot.watching import status
 from tests.fixtures_core import World, wait_for
 
 Jit = Callable[..., tuple[int, str, str]]

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from bot import access, catalog, clock, digests, model, outbox, reconcile, service, store
+from bot import catalog, clock, model, service, store
+from bot.asking import access
+from bot.comparing import reconcile
+from bot.telling import digests, outbox
 from db_grants import errors as target_errors
 from db_grants import memory, naming, spec
 from db_grants.postgres import links

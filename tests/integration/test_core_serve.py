@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from bot import clock, context, grants, model, store
+from bot import clock, model, store
+from bot.asking import grants
+from bot.deciding import context
 from bot.demo import bot_process
 from bot.demo.workspace import server
 from tests.fixtures_core import Directory, wait_for

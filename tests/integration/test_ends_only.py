@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot import errors, model, ringing
+from bot import errors, model
 from bot.demo import bot_process
 from bot.demo.workspace import server, things
-from bot.notices import Alarm
+from bot.telling.notices import Alarm
+from bot.watching import ringing
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
 from tests.integration.test_core_serve import CATALOG, PATIENCE, Served

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from bot import clock as clocks
-from bot import skew
+from bot.granting import skew
 from db_grants import naming
 from db_grants.spec import GrantSpec
 from tests.fixtures_postgres import Shop

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from bot import model, outbox
+from bot import model
+from bot.telling import outbox
 from proof import invariants, reality
 from tests.fixtures_postgres import Shop
 from tests.real_world import RealWorld

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bot import ringing
 from bot.demo import launch
+from bot.watching import ringing
 from tests import runbook
 from tests.runbook import AUDIT, PATIENCE, Scene
 
@@ -104,7 +104,7 @@ def test_a_target_that_the_bot_has_no_way_to(scene: Scene) -> None:
 ELSEWHERE = """
     import pathlib
     from datetime import timedelta
-    from bot import skew
+    from bot.granting import skew
     from db_grants.postgres import engine
 
     set_by = pathlib.Path(__file__).with_name("set_by")
@@ -137,7 +137,7 @@ def test_the_clocks_differ(scene: Scene) -> None:
 
 HURRIED = """
     from datetime import timedelta
-    from bot import conditions, status
+    from bot.watching import conditions, status
 
     conditions.UNSAID_AFTER = timedelta(seconds=2)
 """

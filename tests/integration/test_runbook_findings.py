@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.faults]
 
 HURRIED = """
     from datetime import timedelta
-    from bot import differences
+    from bot.comparing import differences
 
     differences.SETTLE = timedelta(0)
 """

@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from bot import clock as clocks
-from bot import model, notices
+from bot import model
 from bot import store as stores
-from bot.notices import Kind
+from bot.telling import notices
+from bot.telling.notices import Kind
 from tests.fixtures_store import ANA, KEY, NOON, submit
 
 CANCELLED = model.RequestStatus.CANCELLED

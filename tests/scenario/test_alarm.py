@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from bot import alarms, catalog, ringing
+from bot import catalog
 from bot.demo.workspace import things
 from bot.slack import client
+from bot.watching import alarms, ringing
 from db_grants import errors as target_errors
 from tests.scenario.conftest import ANA, BO, CATALOG, DAN, Acme, text_of
 

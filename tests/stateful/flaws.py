@@ -7,7 +7,8 @@ from typing import Any
 
 from psycopg import sql
 
-from bot import catalog, errors, model, notices, store
+from bot import catalog, errors, model, store
+from bot.telling import notices
 from db_grants import spec
 from tests.real_world import CATALOG, Replica
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import stateful
 from psycopg import sql
 
-from bot import errors, faults, model, outbox
+from bot import errors, faults, model
+from bot.telling import outbox
 from db_grants import spec
 from tests.fixtures_core import person
 from tests.fixtures_postgres import Shop

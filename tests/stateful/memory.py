@@ -11,7 +11,9 @@ from datetime import datetime
 
 import psycopg
 
-from bot import catalog, ending, model, reconcile, retry
+from bot import catalog, model, retry
+from bot.comparing import reconcile
+from bot.ending import phases
 from proof import invariants, reality
 from tests.real_world import RealWorld
 
@@ -100,7 +102,7 @@ class Memory:
             if not all(replica.reaches(grant) for replica in self.world.replicas):
                 self._hindered[grant.id] = now
             hindered = max(self._failed_at(), self._hindered.get(grant.id, self._began))
-            by = max(ending.due_since(grant) + ending.CLOSED_WITHIN, hindered + retry.LONGEST)
+            by = max(phases.due_since(grant) + phases.CLOSED_WITHIN, hindered + retry.LONGEST)
             role = roles.get(grant.id)
             live = grant.activated_at and grant.status in model.LIVE_GRANT
             if live and by < now and role and (role.can_login or role.sessions):

@@ -7,7 +7,8 @@ from datetime import timedelta
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from bot import errors, model, places
+from bot import errors, model
+from bot.granting import places
 from tests.faults import records
 from tests.integration.test_core_crashes import ENDING, GRANTING, POSTING
 from tests.stateful.history import History

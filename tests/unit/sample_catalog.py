@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bot import catalog, errors, model
-from bot.policy import Facts
+from bot.deciding.policy import Facts
 
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TEXT = """\

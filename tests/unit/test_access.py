@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot import access, errors, model, service
+from bot import errors, model, service
+from bot.asking import access
 from tests.fixtures_core import ANA, BO, CLEO, DAN, GUS, World, person
 
 APPROVE, DENY = model.Answer.APPROVE, model.Answer.DENY

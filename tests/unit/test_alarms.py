@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot import alarms, conditions, errors, model, outbox, ringing, service
-from bot.notices import Alarm
+from bot import errors, model, service
+from bot.telling import outbox
+from bot.telling.notices import Alarm
+from bot.watching import alarms, conditions, ringing
 from db_grants import errors as target_errors
 from tests.fixtures_core import ANA, BO, DAN, GUS, NOON, World
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from bot import alarms, conditions, ringing, service
-from bot.notices import Alarm
+from bot import service
+from bot.telling.notices import Alarm
+from bot.watching import alarms, conditions, ringing
 from db_grants import errors as target_errors
 from tests.fixtures_core import NOON, World
 from tests.unit.test_alarms import (

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import catalog, model, render
+from bot import catalog, model
 from bot.demo.workspace import limits
 from bot.slack import cards, home, modals, words
+from bot.telling import render
 from tests.unit import stories
 from tests.unit.stories import EVERY, NOW, around
 

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import model, notices, render, skew
+from bot import model
 from bot.audit import digest, summary
+from bot.granting import skew
 from bot.slack import reports
+from bot.telling import notices, render
 from db_grants.spec import Activity, Evidence, SessionSeen
 from tests.unit import stories
 from tests.unit.stories import END, EVERY, LIVE_SINCE, NOW, around

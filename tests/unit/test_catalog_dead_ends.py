@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot import catalog, context, errors
+from bot import catalog, errors
+from bot.deciding import context
 from tests.unit import sample_catalog
 
 

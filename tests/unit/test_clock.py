@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import clock as clocks
-from bot import model, service, skew, store
+from bot import model, service, store
+from bot.granting import skew
 from db_grants import errors as target_errors
 from db_grants import naming
 from db_grants.postgres import plan

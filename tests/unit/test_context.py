@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from bot import context, errors, model
+from bot import errors, model
+from bot.deciding import context
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import MEMBERS, People, person
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot import catalog, context, errors, model, policy
+from bot import catalog, errors, model
+from bot.deciding import context, policy
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import MEMBERS, NOW, PEOPLE, draft, facts, person, story
 

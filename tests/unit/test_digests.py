@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot import catalog as catalogs
-from bot import digests, model, service
+from bot import model, service
+from bot.telling import digests
 from tests.fixtures_core import World
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot import ending, errors, faults, lastknown, model, service, store, work
-from bot.cleaning import Cleaning
-from bot.closing import Closing
+from bot import errors, faults, model, service, store, work
+from bot.ending import lastknown, phases
+from bot.ending.cleaning import Cleaning
+from bot.ending.closing import Closing
 from db_grants import errors as target_errors
 from db_grants import spec
 from tests.fixtures_core import BO, CLEO, World, wait_for
@@ -275,7 +276,7 @@ def test_one_whose_request_is_gone_keeps_the_lane_from_nothing(
 def test_a_running_bot_ends_more_than_a_batch(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "_AT_ONCE", 1)
+    monkeypatch.setattr(phases, "_AT_ONCE", 1)
     for phase in (Closing, Cleaning):
         monkeypatch.setattr(phase, "most", 1)
     ids = several(world, bot, 4)
@@ -287,7 +288,7 @@ def test_a_running_bot_ends_more_than_a_batch(
 def test_everything_is_revoked_by_the_batch_and_in_the_operators_name(
     world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "_AT_ONCE", 2)
+    monkeypatch.setattr(phases, "_AT_ONCE", 2)
     ids = several(world, bot)
     making = world.ask(bot, requester_id="U0DAN")
     world.approve(bot, making)

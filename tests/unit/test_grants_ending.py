@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot import ending, errors, model, service
+from bot import errors, model, service
+from bot.ending import phases
 from db_grants import errors as target_errors
 from db_grants import spec
 from tests.fixtures_core import ANA, BO, DAN, World
@@ -152,7 +153,7 @@ def test_what_a_grant_becomes_follows_from_its_cause(
     world: World, bot: service.Service, cause: model.EndCause, final: model.GrantStatus
 ) -> None:
     grant = replace(world.grant(world.live(bot)), status=REVOKING, cause=cause)
-    assert ending.final_status(grant) is final
+    assert phases.final_status(grant) is final
 
 
 def test_a_person_who_is_done_gives_it_back(world: World, bot: service.Service) -> None:

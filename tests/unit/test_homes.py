@@ -3,7 +3,8 @@
 from collections import Counter
 from datetime import timedelta
 
-from bot import model, outbox, service
+from bot import model, service
+from bot.telling import outbox
 from db_grants import errors as target_errors
 from tests.fixtures_core import BO, World
 

@@ -5,8 +5,11 @@ import pathlib
 
 import pytest
 
-from bot import catalog, errors, fallback, impaired, model, outbox, ringing, service, webhook
-from bot.notices import Alarm
+from bot import catalog, errors, model, service
+from bot.ending import fallback
+from bot.telling import outbox
+from bot.telling.notices import Alarm
+from bot.watching import impaired, ringing, webhook
 from tests.fixtures_core import BO, CATALOG, World
 
 LACKS = impaired.Impaired(since="2026-11-20T12:00:00+00:00", catalog="catalog.yml:3: no.")

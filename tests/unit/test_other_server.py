@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot import cli, errors, giveup, model, render, ringing, service
-from bot.notices import Alarm
+from bot import cli, errors, model, service
+from bot.ending import giveup
 from bot.slack import words
+from bot.telling import render
+from bot.telling.notices import Alarm
+from bot.watching import ringing
 from db_grants import memory
 from tests.fixtures_core import World
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot import outbox, service, store
+from bot import service, store
+from bot.telling import outbox
 from tests.fixtures_core import World, wait_for
 
 

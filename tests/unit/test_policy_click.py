@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot import model, policy
+from bot import model
+from bot.deciding import policy
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import MEMBERS, PEOPLE, facts, person, story
 

@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from bot import catalog, model, policy
+from bot import catalog, model
+from bot.deciding import policy
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import NOW, PEOPLE, draft, facts
 

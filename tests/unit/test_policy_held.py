@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot import activation, catalog, model, policy
+from bot import catalog, model
+from bot.deciding import policy
+from bot.granting import activation
 from tests.unit import sample_catalog
 from tests.unit.sample_catalog import NOW, draft, facts
 

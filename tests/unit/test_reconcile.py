@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot import model, outbox, reconcile, service
+from bot import model, service
 from bot.audit import digest, findings
 from bot.audit.findings import Kind
+from bot.comparing import reconcile
+from bot.telling import outbox
 from db_grants import errors as target_errors
 from tests.fixtures_core import NOON, World
 

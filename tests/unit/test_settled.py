@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot import errors, model, policy, service, settled
+from bot import errors, model, service
+from bot.deciding import policy, settled
 from tests.fixtures_core import ANA, BO, NOON, World
 
 

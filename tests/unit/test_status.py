@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from bot import cli, ringing, service, status
+from bot import cli, service
+from bot.watching import ringing, status
 from db_grants import errors as target_errors
 from tests.fixtures_core import World
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from bot import errors, outbox, settings, webhook
+from bot import errors, settings
 from bot.store import OutboxRow
+from bot.telling import outbox
+from bot.watching import webhook
 from tests.fixtures_core import NOON, World
 
 DATA = {

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import catalog as catalogs
-from bot import claims, errors, faults, model, notices, places, retry, skew, store
 from bot import clock as clocks
+from bot import errors, faults, model, retry, store
+from bot.granting import claims, places, skew
+from bot.telling import notices
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

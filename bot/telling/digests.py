@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import notices, store
+from bot import store
 from bot.audit import digest
+from bot.telling import notices
 
 _LAST = "digest.until"  # the moment (ISO, UTC) up to which everything has been told
 _FIRST = timedelta(days=1)  # how far the very first one looks back

@@ -9,7 +9,9 @@ from typing import Any
 
 import structlog
 
-from bot import attempts, errors, faults, lastknown, model, notices, store, work
+from bot import errors, faults, model, store, work
+from bot.ending import attempts, lastknown
+from bot.telling import notices
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

@@ -1,6 +1,8 @@
 """What a request becomes, and what is said of it: each inside the caller's transaction."""
 
-from bot import activation, model, notices, store
+from bot import model, store
+from bot.granting import activation
+from bot.telling import notices
 from db_grants import naming
 
 MOST_HOMES = 20  # deciders whose App Home is redrawn for one request

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from bot import activation, attempts, errors, faults, model, notices, retry, store, work
+from bot import errors, faults, model, retry, store, work
 from bot.audit import summary
+from bot.ending import attempts
+from bot.granting import activation
+from bot.telling import notices
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

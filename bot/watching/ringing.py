@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from bot import ending, errors, model, store
-from bot.conditions import Condition
-from bot.notices import Alarm
+from bot import errors, model, store
+from bot.ending import phases
+from bot.telling.notices import Alarm
+from bot.watching.conditions import Condition
 from db_grants import naming
 
 Reads = store.Store | store.Transaction
 
-REPEAT_EVERY = ending.REMIND_EVERY
+REPEAT_EVERY = phases.REMIND_EVERY
 KEEP_PLACES = timedelta(days=7)  # of what was said about alarms that are over
 _KEPT = "alarm:"  # followed by kind and target
 _PLACE = "alarmed at:"  # followed by the alarm's id: channel and ts of its newest message
@@ -150,7 +151,7 @@ def became(reads: Reads, known: Open) -> dict[str, object]:
     grants = reads.briefs(known.concerned)
     ended = [grant for grant in grants if grant.access_ended_at is not None]
     last = max(ended, key=lambda grant: grant.access_ended_at or grant.created_at, default=None)
-    late = last.access_ended_at - ending.due_since(last) if last and last.access_ended_at else None
+    late = last.access_ended_at - phases.due_since(last) if last and last.access_ended_at else None
     return {
         "live": sum(grant.status is model.GrantStatus.ACTIVE for grant in grants),
         "unproven": sum(

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
-from bot import places, store
-from bot.notices import Alarm
+from bot import store
+from bot.granting import places
+from bot.telling.notices import Alarm
 from db_grants import engine as engines_
 
 HEARD_WITHIN = timedelta(seconds=60)  # a process silent for longer may be gone

@@ -12,7 +12,8 @@ from pathlib import Path
 import structlog
 
 from bot import catalog as catalogs
-from bot import errors, model, notices, store
+from bot import errors, model, store
+from bot.telling import notices
 
 _log = structlog.get_logger(__name__)
 

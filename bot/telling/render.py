@@ -150,7 +150,7 @@ def count(number: int, one: str, many: str = "") -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.sandbox.SandboxedEnvironment(
-        loader=jinja2.PackageLoader("bot", "templates"),
+        loader=jinja2.PackageLoader("bot.telling", "templates"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Jinja's own escaping is HTML's; `finalize` does mrkdwn's
         finalize=escape,
@@ -173,6 +173,6 @@ def _environment() -> jinja2.Environment:
 
 
 def text(template: str, **values: Any) -> Mrkdwn:
-    """Render bot/templates/<template>.j2. An unknown name in it is an error, never an empty gap."""
+    """Render templates/<template>.j2. An unknown name in it is an error, never an empty gap."""
     drawn = _environment().get_template(f"{template}.j2").render(**values)
     return Mrkdwn("\n".join(line.rstrip() for line in drawn.splitlines() if line.strip()))

@@ -13,8 +13,11 @@ from typing import Any
 
 import structlog
 
-from bot import claims, cleaning, closing, errors, faults, lastknown, model, notices, store, work
 from bot import clock as clocks
+from bot import errors, faults, model, store, work
+from bot.ending import cleaning, closing, lastknown
+from bot.granting import claims
+from bot.telling import notices
 from db_grants import engine as engines_
 
 _log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ import structlog
 
 from bot import clock as clocks
 from bot import errors, faults, model, retry, store, work
-from bot.notices import Alarm, Kind, Line
+from bot.telling.notices import Alarm, Kind, Line
 
 __all__ = ["Alarm", "Kind", "Later", "Line", "Never", "Outbox", "Poster"]
 

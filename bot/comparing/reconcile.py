@@ -15,9 +15,11 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import differences, errors, model, notices, store
+from bot import errors, model, store
 from bot.audit import findings
 from bot.audit.findings import Finding, Kind
+from bot.comparing import differences
+from bot.telling import notices
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from bot import clock as clocks
-from bot import model, notices, outbox, outcry, ringing, store
+from bot import model, store
+from bot.telling import notices, outbox, outcry
+from bot.watching import ringing
 
 _log = structlog.get_logger(__name__)
 

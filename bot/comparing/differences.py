@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot import ending, model, remedies
+from bot import model
 from bot.audit.findings import Finding, Kind
+from bot.comparing import remedies
+from bot.ending import phases
 from db_grants import naming, spec, sweep
 
 SETTLE = timedelta(minutes=1)  # what changed more recently may be seen half way
@@ -139,7 +141,7 @@ def _usable(role: spec.FoundRole) -> bool:
 
 def _is_over(grant: model.Grant, now: datetime) -> bool:
     ended = grant.access_ended_at is not None
-    return ended or ending.due_since(grant) + ending.CLOSED_WITHIN < now
+    return ended or phases.due_since(grant) + phases.CLOSED_WITHIN < now
 
 
 def is_over(role: spec.FoundRole, found: spec.Survey, now: datetime) -> bool:
@@ -148,7 +150,7 @@ def is_over(role: spec.FoundRole, found: spec.Survey, now: datetime) -> bool:
     No deadline is ever put off, so whatever the record says by now, access should be over.
     """
     over = sweep.deadline(role)
-    return over is not None and over + ending.CLOSED_WITHIN < min(found.at, now)
+    return over is not None and over + phases.CLOSED_WITHIN < min(found.at, now)
 
 
 def is_ours_to_end(role: spec.FoundRole) -> bool:

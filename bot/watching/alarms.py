@@ -16,10 +16,13 @@ import structlog
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import conditions, context, errors, model, notices, policy, refusal, ringing, store
-from bot.conditions import Condition
-from bot.notices import Alarm
-from bot.ringing import Open
+from bot import errors, model, store
+from bot.deciding import context, policy, refusal
+from bot.telling import notices
+from bot.telling.notices import Alarm
+from bot.watching import conditions, ringing
+from bot.watching.conditions import Condition
+from bot.watching.ringing import Open
 from db_grants import engine as engines_
 
 _log = structlog.get_logger(__name__)

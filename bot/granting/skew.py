@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import clock as clocks
-from bot import leap as leaps
 from bot import model, store
+from bot.granting import leap as leaps
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 

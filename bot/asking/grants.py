@@ -1,6 +1,6 @@
 """What people and operators do with a grant: open credentials, give back, revoke, stop, shorten.
 
-How a grant comes to be and how it ends is in `activation` and `ending`; everywhere the same order:
+How a grant comes to be and how it ends is in `granting` and `ending`; everywhere the same order:
 the intent is recorded, the thing is done, it is verified, the result is recorded, and what is said
 in Slack is written with that record. Doubt refuses a grant; it never stops an end.
 """
@@ -11,30 +11,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot import (
-    activation,
-    alarms,
-    claims,
-    context,
-    deadlines,
-    ending,
-    errors,
-    faults,
-    lastknown,
-    model,
-    notices,
-    outcry,
-    places,
-    policy,
-    refusal,
-    settled,
-    skew,
-    store,
-    unrecorded,
-    work,
-)
 from bot import catalog as catalogs
 from bot import clock as clocks
+from bot import errors, faults, model, store, work
+from bot.deciding import context, policy, refusal, settled
+from bot.ending import lastknown, phases, unrecorded
+from bot.granting import activation, claims, deadlines, places, skew
+from bot.telling import notices, outcry
+from bot.watching import alarms
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec
@@ -82,7 +66,7 @@ class Grants:
             skew=self.skew,
             claimed=self.claims,
         )
-        self._ending = ending.Ending(
+        self._ending = phases.Ending(
             store=store,
             engines=engines,
             clock=clock,
@@ -313,7 +297,7 @@ class Grants:
         """
         while True:
             grant = _grant_of(self._story(grant_id))
-            if grant.status not in ending.MAY_BE_ENDED:
+            if grant.status not in phases.MAY_BE_ENDED:
                 raise errors.TooLate(settled.ended(grant, self._now()))
             try:
                 with self._unrecorded.done_all_the_same(grant, cause, actor, comment):

@@ -11,7 +11,8 @@ from datetime import datetime
 import structlog
 
 from bot import clock as clocks
-from bot import model, places, retry, store
+from bot import model, retry, store
+from bot.granting import places
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from bot import claims, errors, model, notices, places, retry, store, work
 from bot import clock as clocks
+from bot import errors, model, retry, store, work
+from bot.granting import claims, places
+from bot.telling import notices
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
 from db_grants import spec

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from bot import ending, errors, model, outcry, store
+from bot import errors, model, store
+from bot.ending import phases
+from bot.telling import outcry
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ class Unrecorded:
         self,
         *,
         kept: store.Store,
-        end: ending.Ending,
+        end: phases.Ending,
         cry: outcry.Outcry,
         reaches: Callable[[model.Grant], bool],
     ) -> None:
@@ -105,5 +107,5 @@ class Unrecorded:
 
     def _begin(self, wanted: Wanted) -> None:
         grant = self._store.grant(wanted.grant.id)
-        if grant.status in ending.MAY_BE_ENDED:
+        if grant.status in phases.MAY_BE_ENDED:
             self._ending.begin(grant, wanted.cause, wanted.actor, wanted.comment)

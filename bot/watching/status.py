@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot import ending, model, notices, ringing, skew, store
+from bot import model, store
+from bot.ending import phases
+from bot.granting import skew
+from bot.telling import notices
+from bot.watching import ringing
 
 SILENT_AFTER = timedelta(seconds=60)  # without a heartbeat
 WAITS_AFTER = timedelta(minutes=5)  # a message, or an activation, that takes so long
@@ -69,7 +73,7 @@ def read(kept: store.Store, now: datetime) -> Status:
         heartbeat=datetime.fromisoformat(beat) if beat else None,
         replicas=sum(each.silent_for <= SILENT_AFTER for each in kept.replicas()),
         live={s.value: sum(g.status is s for g in grants) for s in sorted(model.LIVE_GRANT)},
-        overdue=tuple(_late(g, ending.due_since(g)) for g in grants if is_overdue(g, now)),
+        overdue=tuple(_late(g, phases.due_since(g)) for g in grants if is_overdue(g, now)),
         cleanup_pending=tuple(
             _late(g, g.access_ended_at) for g in grants if g.access_ended_at is not None
         ),
@@ -89,7 +93,7 @@ def read(kept: store.Store, now: datetime) -> Status:
 def is_overdue(grant: model.Grant, now: datetime) -> bool:
     """Whether access should have ended by the published limit and perhaps has not."""
     had = grant.activated_at is not None and grant.access_ended_at is None
-    return had and now - ending.due_since(grant) > ending.CLOSED_WITHIN
+    return had and now - phases.due_since(grant) > phases.CLOSED_WITHIN
 
 
 def _late(grant: model.Grant, since: datetime) -> Late:
@@ -105,7 +109,7 @@ def _problems(found: Status) -> Iterator[str]:
     for late in found.overdue:
         yield f"{late.id} is overdue on {late.target}: access may still exist. {late.error}".strip()
     for late in found.cleanup_pending:
-        if found.at - late.since > ending.CLEANED_WITHIN:
+        if found.at - late.since > phases.CLEANED_WITHIN:
             yield f"{late.id}: access to {late.target} has ended, clean-up is pending. {late.error}"
     for late in found.activating_long:
         yield f"{late.id} is not granted yet on {late.target}. {late.error}".strip()

@@ -10,20 +10,12 @@ from datetime import timedelta
 
 from bot import catalog as catalogs
 from bot import clock as clocks
-from bot import (
-    context,
-    errors,
-    faults,
-    model,
-    outcome,
-    outcry,
-    places,
-    policy,
-    refusal,
-    settled,
-    store,
-)
+from bot import errors, faults, model, store
+from bot.asking import outcome
 from bot.catalog import ticket
+from bot.deciding import context, policy, refusal, settled
+from bot.granting import places
+from bot.telling import outcry
 
 MOST_PENDING = 250  # requests of one person waiting at a time; a script gone wild, not a busy day
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot import ending, impaired, model, skew, store
-from bot.notices import Alarm
+from bot import model, store
+from bot.ending import phases
+from bot.granting import skew
+from bot.telling.notices import Alarm
+from bot.watching import impaired
 from db_grants import engine as engines_
 
 Key = TypeVar("Key")
@@ -53,7 +56,7 @@ def found(
 
 def missed_ends(kept: store.Store, now: datetime) -> tuple[Missed, ...]:
     """Every grant whose end misses a limit, however many, in order of their deadlines."""
-    late = kept.late(now - ending.CLOSED_WITHIN, now - ending.CLEANED_WITHIN)
+    late = kept.late(now - phases.CLOSED_WITHIN, now - phases.CLEANED_WITHIN)
     return tuple((grant, kind) for grant in late if (kind := missed(grant, now)))
 
 
@@ -65,10 +68,10 @@ def missed(grant: model.Grant | store.Brief, now: datetime) -> Alarm | None:
     """
     began = grant.revoking_since or grant.expires_at
     if grant.access_ended_at is not None:
-        late = now - grant.access_ended_at > ending.CLEANED_WITHIN
+        late = now - grant.access_ended_at > phases.CLEANED_WITHIN
         return Alarm.UNCLEAN if late else None
-    late = now - ending.due_since(grant) > ending.CLOSED_WITHIN
-    tried = grant.attempts > 0 or now - began > ending.CLOSED_WITHIN
+    late = now - phases.due_since(grant) > phases.CLOSED_WITHIN
+    tried = grant.attempts > 0 or now - began > phases.CLOSED_WITHIN
     return _kind(grant) if late and tried else None
 
 
@@ -85,7 +88,7 @@ def _by_target(late: Iterable[Missed]) -> Iterable[Condition]:
             kind=kind,
             target=target,
             since=min(_since(grant, kind) for grant in grants),
-            grants=tuple(grant.id for grant in sorted(grants, key=ending.due_since)),
+            grants=tuple(grant.id for grant in sorted(grants, key=phases.due_since)),
             error=_commonest(grant.last_error for grant in grants),
         )
 
@@ -93,7 +96,7 @@ def _by_target(late: Iterable[Missed]) -> Iterable[Condition]:
 def _since(grant: store.Brief, kind: Alarm) -> datetime:
     if kind is Alarm.UNCLEAN and grant.access_ended_at is not None:
         return grant.access_ended_at
-    return ending.due_since(grant)
+    return phases.due_since(grant)
 
 
 def _commonest(told: Iterable[str | None]) -> str:

@@ -4,7 +4,8 @@ Nothing is claimed: the grant is over without a time at which access ended, and 
 of it says so. Only an operator does this, with a reason, after an attempt has failed.
 """
 
-from bot import errors, model, notices, store
+from bot import errors, model, store
+from bot.telling import notices
 
 _REVOKING = model.GrantStatus.REVOKING
 

@@ -1,0 +1,1 @@
+"""What people and operators ask for: access, a decision, and what to do with a grant."""

@@ -1,0 +1,1 @@
+"""The record against reality, both ways, and what to type about a difference."""

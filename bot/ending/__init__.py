@@ -1,0 +1,1 @@
+"""How access ends: begun, closed, cleaned up and proven, also when much else is broken."""

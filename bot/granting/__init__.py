@@ -1,0 +1,1 @@
+"""How approved access comes to be: on which server, in whose hands, by whose clock."""

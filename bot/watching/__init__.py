@@ -1,0 +1,1 @@
+"""What needs a person now, said until it is over; how the bot is doing."""
