@@ -14,8 +14,7 @@ from typing import Any
 
 import structlog
 
-from bench import cases, kept, openbao, place, stage
-from bench.measure import Line
+from bench import cases, kept, measure, openbao, place, stage
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,7 +96,7 @@ def _say(words: str) -> None:
 
 def _tell(found: kept.Found, case: str, told: stage.Told) -> None:
     row = {"group": case, **told.told()}
-    found["lines" if isinstance(told, Line) else "verdicts"].append(row)
+    found["lines" if isinstance(told, measure.Line) else "verdicts"].append(row)
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
@@ -120,8 +119,10 @@ def _rows(found: dict[str, kept.Found]) -> Iterator[str]:
         yield f"{each['case']:34} {each['impl']:20} {each['n']:>7} {shown} {raw:>7} {counts}"
     yield ""
     for each in sorted(_all(found, "verdicts"), key=lambda row: int(row["goal"][1:])):
-        met = {True: "met", False: "NOT met", None: "not measured"}[each["met"]]
-        yield f"{each['goal']:4} {each['what']:64} {each['figure']:>12} {each['bound']:>9}  {met}"
+        said = f"{each['what']:78} {each['figure']:>20} {each['bound']:>10}"
+        yield f"{each['goal']:4} {said}  {measure.standing(each)}"
+        if each.get("note"):
+            yield f"{'':83} {each['note']}"
 
 
 def _all(found: dict[str, kept.Found], key: str) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from proof import invariants, reality
 
 KINDS = ("sqlite", "postgresql")  # of records
 PER_TARGET = 5000  # grants of a crowd on one target
+_FEW = 50
 _CATALOG = """
 channels: {approvals: "#db-access", audit: "#db-audit"}
 targets: {bench: {url_env: BENCH_URL, environment: production, database: DATABASE}}
@@ -123,17 +124,24 @@ def record(
 
     `chatter`: with what was said about each.
     """
-    ids = [place.fresh_id() for _ in range(count)]
-    oids = at.fill(ids, expires_at)
+    return record_each(kept, at, [expires_at] * count, chatter=chatter)
+
+
+def record_each(
+    kept: store.Store, at: place.Place, moments: Sequence[datetime], *, chatter: bool = True
+) -> list[str]:
+    """The same, each with its own deadline."""
+    due = {place.fresh_id(): moment for moment in moments}
+    oids = at.fill_each(due)
     mould = history.mould(catalog_text(at.database), over=False)
-    asked = min(datetime.now(UTC), expires_at) - mould.lasted
+    asked = min(datetime.now(UTC), *moments) - mould.lasted
     server = at.identity()
     lives = (
-        history.Life(id=each, asked_at=asked, expires_at=expires_at, oid=oids[each], server=server)
-        for each in ids
+        history.Life(id=each, asked_at=asked, expires_at=moment, oid=oids[each], server=server)
+        for each, moment in due.items()
     )
     history.write(kept, mould, lives, chatter=chatter)
-    return ids
+    return list(due)
 
 
 def gather(
@@ -186,10 +194,17 @@ def ended(kept: store.Store, ids: Sequence[str]) -> tuple[list[float], int, int]
     ours = frozenset(ids)
     told = Counter(
         event.request_id
-        for event in (kept.events_of(ids[0]) if len(ids) == 1 else kept.all_events())
+        for event in _events(kept, ids)
         if event.type == "grant.access_ended" and event.request_id in ours
     )
     return late, lost, sum(told.values()) - len(told)
+
+
+def _events(kept: store.Store, ids: Sequence[str]) -> Iterator[model.AuditEvent]:
+    """What the chain tells of them; a few are looked up, for the record may be that of a crowd."""
+    if len(ids) > _FEW:
+        return iter(kept.all_events())
+    return (event for each in ids for event in kept.events_of(each))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Surrogates for how others end access: S3, one APScheduler job a grant; S4, a sweep each minute."""
+"""How others end many: raw SQL by two workers; S3, one APScheduler job a grant; S4, a sweep each minute."""
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,10 +22,35 @@ SHORTER = 20  # times as often as that it is really run here
 _SWEPT = 60  # grants
 
 
+def raw(at: place.Place, way: type[ways.Raw], count: int, case: str) -> Line:
+    """What two workers with raw SQL need to shut, cut and drop so many, one after the other."""
+    names = [f"jit_{each}" for each in at.fill(_ids(count), core.soon(3600), administered=True)]
+    ends: list[float] = []
+    gate = threading.Barrier(2)
+    began = [0.0]
+
+    def work(mine: Sequence[str]) -> None:
+        own = way(at)
+        assert own.link, "connected"
+        gate.wait()
+        began[0] = began[0] or time.perf_counter()
+        for name in mine:
+            own.end(ways.named(name))
+            ends.append(time.perf_counter() - began[0])
+        own.close()
+
+    threads = [threading.Thread(target=work, args=(names[n::2],)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return measure.line(case, way.name, count, ends, rate=round(count / max(ends), 1))
+
+
 def due(stage: Stage, count: int, grace: int | None, *, down: float) -> Line:
     """S3: one persistent APScheduler job a grant, each ending by raw SQL; `down`: seconds of absence."""
     ids = _ids(count)
-    stage.at.fill(ids, core.soon(3600))
+    stage.at.fill(ids, core.soon(3600), administered=True)
     path = stage.folder / f"jobs-{count}-{grace}-{down}.sqlite3"
     due = datetime.now(UTC) + timedelta(seconds=1.5 + count / 300)
     _Jobs.begin(stage.at, due)
@@ -97,7 +123,9 @@ def _scheduler(path: Path, grace: int | None) -> BackgroundScheduler:
 def sweeper(stage: Stage) -> Iterator[Line]:
     """S4: run with a twentieth of its interval, deadlines spread evenly; and what that means."""
     interval, began = SWEEP / SHORTER, time.time()
-    names = [f"jit_{each}" for each in stage.at.fill(_ids(_SWEPT), core.soon(3600))]
+    names = [
+        f"jit_{each}" for each in stage.at.fill(_ids(_SWEPT), core.soon(3600), administered=True)
+    ]
     waiting = {name: began + 0.5 + n * 3 * interval / _SWEPT for n, name in enumerate(names)}
     late: list[float] = []
     way = ways.Raw(stage.at)

@@ -1,6 +1,7 @@
 """Timing: interleaved rounds, and what is told of them. Only ratios within one run mean anything."""
 
 import math
+import random
 import statistics
 import threading
 import time
@@ -9,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 RAW = "raw"
+_DRAWS = 400
+_CLOSE = 0.05  # of the bound
 
 Turn = Callable[[], Mapping[str, float]]
 
@@ -37,19 +40,42 @@ class Line:
         return {key: value for key, value in asdict(self).items() if value not in (None, {})}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Ratio:
+    """One median over another, and where 95 of 100 repetitions of the rounds would find it."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a goal is met, with its figure. `met` None: it could not be measured here."""
+    """Whether a goal is met, with its figure and what has to be known to read it.
+
+    `met` None: undecided, or told for information (then there is no bound), or not to be measured here
+    (then there is no figure).
+    """
 
     goal: str
     what: str
     figure: str
     bound: str
     met: bool | None
+    note: str = ""
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "note" or value}
+
+
+def standing(told: Mapping[str, Any]) -> str:
+    """In a word, what a verdict says, as it is told."""
+    if told["met"] is not None:
+        return "met" if told["met"] else "not met"
+    if not told["figure"]:
+        return "not measured"
+    return "undecided" if told["bound"] else "for information"
 
 
 def interleave(rounds: int, turns: Mapping[str, Turn]) -> dict[str, dict[str, list[float]]]:
@@ -138,47 +164,114 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def together(
-    clients: int, seconds: float, work: Callable[[int], None]
-) -> tuple[float, int, list[str]]:
-    """Let `clients` threads repeat `work(client)`: done per second, how many failed, and of what."""
+def together(clients: int, seconds: float, work: Callable[[int], None]) -> tuple[float, list[str]]:
+    """Let `clients` threads repeat `work(client)`: done per second, and why others failed.
+
+    Each has done it once before the time begins, so that nobody connects in it.
+    """
     done, errors = [0] * clients, []
-    gate = threading.Barrier(clients + 1)
-    end = [math.inf]
+    began = [0.0]
+    gate = threading.Barrier(clients, action=lambda: began.append(time.perf_counter()))
+
+    def once(client: int) -> None:
+        try:
+            work(client)
+            done[client] += 1
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}".splitlines()[0])
 
     def run(client: int) -> None:
+        once(client)
+        done[client] = 0
         gate.wait()
-        while time.perf_counter() < end[0]:
-            try:
-                work(client)
-                done[client] += 1
-            except Exception as error:
-                errors.append(f"{type(error).__name__}: {error}".splitlines()[0])
+        while time.perf_counter() < began[-1] + seconds:
+            once(client)
 
     threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
-    began = time.perf_counter()
-    end[0] = began + seconds
-    gate.wait()
     for thread in threads:
         thread.join()
-    return sum(done) / (time.perf_counter() - began), len(errors), errors[:3]
+    return sum(done) / (time.perf_counter() - began[-1]), errors
 
 
-def at_most(goal: str, what: str, value: float, bound: float, unit: str = "") -> Verdict:
-    """The goal that a figure is not above a bound."""
-    return _judged(goal, what, value, f"≤ {bound:g}{unit}", unit, met=value <= bound)
+def ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
+    """The ratio of two medians over the same rounds; its interval by drawing rounds again and again."""
+    dice, drawn = random.Random(len(over)), []
+    for _ in range(_DRAWS):
+        rounds = [dice.randrange(len(over)) for _ in over]
+        median = statistics.median([over[n] for n in rounds])
+        drawn.append(median / statistics.median([under[n % len(under)] for n in rounds]))
+    value = statistics.median(over) / statistics.median(under)
+    return Ratio(value=value, low=percentile(drawn, 2.5), high=percentile(drawn, 97.5))
 
 
-def at_least(goal: str, what: str, value: float, bound: float, unit: str = "") -> Verdict:
-    """The goal that a figure is not below a bound."""
-    return _judged(goal, what, value, f"≥ {bound:g}{unit}", unit, met=value >= bound)
+def at_most(
+    goal: str, what: str, value: float | Ratio, bound: float, unit: str = "", **more: Any
+) -> Verdict:
+    """The goal that a figure is not above a bound; `more` as in `_judged`."""
+    met = (value.value if isinstance(value, Ratio) else value) <= bound
+    return _judged(goal, what, value, bound, f"≤ {_number(bound)}{unit}", unit, met=met, **more)
 
 
-def _judged(goal: str, what: str, value: float, bound: str, unit: str, *, met: bool) -> Verdict:
-    figure = f"{value:,.2f}".removesuffix(".00")
-    return Verdict(goal=goal, what=what, figure=f"{figure}{unit}", bound=bound, met=met)
+def at_least(
+    goal: str, what: str, value: float | Ratio, bound: float, unit: str = "", **more: Any
+) -> Verdict:
+    """The goal that a figure is not below a bound; `more` as in `_judged`."""
+    met = (value.value if isinstance(value, Ratio) else value) >= bound
+    return _judged(goal, what, value, bound, f"≥ {_number(bound)}{unit}", unit, met=met, **more)
+
+
+def told(goal: str, what: str, value: float, unit: str = "", note: str = "") -> Verdict:
+    """What helps to read a goal, without a bound of its own."""
+    return Verdict(
+        goal=goal, what=what, figure=f"{_number(value)}{unit}", bound="", met=None, note=note
+    )
+
+
+def _judged(
+    goal: str,
+    what: str,
+    value: float | Ratio,
+    bound: float,
+    words: str,
+    unit: str,
+    *,
+    met: bool,
+    exact: bool = False,
+    size: tuple[int, int] | None = None,
+    limit: float | None = None,
+) -> Verdict:
+    """`exact`: counted, not timed. `size`: the one it was run at, and the one the goal names. `limit`:
+    no more than that can be had at all.
+
+    Undecided is what was met at a smaller size than the goal's, and a time or rate that noise may have
+    put on its side of the bound: the bound is in its interval, or where it has none, within 5 % of it.
+    """
+    notes, decided = [], met if exact or not _is_close(value, bound) else None
+    if decided is None:
+        notes.append("too close to its bound for one run")
+    if size is not None and size[0] < size[1]:
+        notes.append(f"run with {size[0]:,}, the goal is for {size[1]:,}")
+        decided = False if decided is False else None
+    if limit is not None and bound > limit:
+        notes.append(f"the goal lies above what raw SQL itself reaches here, {_number(limit)}")
+    figure = f"{_number(value.value if isinstance(value, Ratio) else value)}{unit}"
+    if isinstance(value, Ratio):
+        figure += f" ({_number(value.low)} to {_number(value.high)})"
+    return Verdict(
+        goal=goal, what=what, figure=figure, bound=words, met=decided, note="; ".join(notes)
+    )
+
+
+def _is_close(value: float | Ratio, bound: float) -> bool:
+    if isinstance(value, Ratio):
+        return value.low <= bound <= value.high
+    return abs(value - bound) < _CLOSE * bound
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}".removesuffix(".00")
 
 
 def _ms(seconds: float) -> float:

@@ -155,10 +155,9 @@ class Place:
         url = self.server.url(self.database, shop.BOT_ROLE, "-")
         script = PostgresEngine(url).bootstrap([self.scope(size) for size in self.sizes])
         password = secrets.token_urlsafe(16)
-        url = shop.prepare(
+        return shop.prepare(
             self.server.admin_url, script, bot_password=password, database=self.database
         )
-        return url
 
     def _plain_bot(self) -> str:
         """One like ours whose roles are its own work: who makes a role since 16 also administers it."""

@@ -14,9 +14,7 @@ Case = Callable[["Stage"], Iterator[Told]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much is done. The usual sizes are the goals' own, but for the 50,000 live grants of G5 and
-    the 10,000 cycles of G18, which are for the full one.
-    """
+    """How much is done."""
 
     rounds: int
     seconds: float  # of each concurrency run
@@ -24,6 +22,7 @@ class Sizes:
     at_once: int  # simultaneous grants on one table
     bursts: tuple[int, ...]  # ends in one instant
     waiting: tuple[int, ...]  # other grants on the record while one ends
+    in_memory: int  # live grants of the process whose memory is read
     killed: int  # ends during which the service is killed
     switch: int  # live grants at the kill switch
     events: int  # in the audit chain
@@ -41,6 +40,7 @@ FULL = Sizes(
     at_once=5_000,
     bursts=(100, 1_000, 10_000),
     waiting=(1_000, 100_000),
+    in_memory=10_000,
     killed=1_000,
     switch=1_000,
     events=1_000_000,
@@ -50,22 +50,15 @@ FULL = Sizes(
     cycles=10_000,
     companies="full",
 )
-USUAL = replace(
-    FULL,
-    rounds=100,
-    seconds=2.5,
-    live=(100, 1_000, 10_000),
-    refreshes=12,
-    cycles=2_000,
-    companies="usual",
-)
+USUAL = replace(FULL, rounds=100, seconds=2.4, refreshes=12, companies="usual")
 SMALL = Sizes(
     rounds=12,
-    seconds=0.7,
+    seconds=1.0,
     live=(100, 1_000),
     at_once=2_600,
     bursts=(50, 200),
     waiting=(500, 2_000),
+    in_memory=1_000,
     killed=150,
     switch=150,
     events=10_000,
@@ -75,6 +68,7 @@ SMALL = Sizes(
     cycles=150,
     companies="small",
 )
+GOAL = FULL  # the sizes that the goals name
 
 SIZES = {"small": SMALL, "usual": USUAL, "full": FULL}
 

@@ -1,8 +1,10 @@
 """Other ways to give and end temporary access, each as its own documentation does it.
 
-All of them run as the same unprivileged bot where they can; `direct` ones need the privileges to give
-away, so they run as the tables' owner. Raw is the physical limit: one connection, a precomputed
-verifier, no record, no proof.
+All of them run as an unprivileged bot like ours where they can; `direct` ones need the privileges to
+give away, so they run as the tables' owner. Raw is the physical limit: one connection a client, no
+record, no proof. It runs three times: as that bot, who since PostgreSQL 16 pays for every role it
+administers at each statement; as a superuser, who does not; and as one who makes the verifier of a fresh
+password for each grant.
 """
 
 import secrets
@@ -39,13 +41,14 @@ class _Sql:
     """What the ways in plain SQL share: a connection a thread, roles named alike."""
 
     name = ""
+    as_owner = False  # a superuser here, instead of the bot
 
-    def __init__(self, at: place.Place, *, as_owner: bool = False) -> None:
+    def __init__(self, at: place.Place) -> None:
         self._at = at
-        self._url = at.admin_url if as_owner else at.bot_url
+        self._url = at.admin_url if self.as_owner else at.plain_url
         self._mine = threading.local()
         self._all: list[psycopg.Connection] = []
-        self._password = sql.Literal(place.verifier("a password of nobody"))
+        self._known = sql.Literal(place.verifier("a password of nobody"))
 
     @property
     def link(self) -> psycopg.Connection:
@@ -62,6 +65,10 @@ class _Sql:
 
     def _new(self) -> sql.Identifier:
         return sql.Identifier(f"raw_{secrets.token_hex(6)}")
+
+    def _password(self) -> sql.Literal:
+        """As the server keeps it; the same one each time."""
+        return self._known
 
     def _until(self) -> sql.Literal:
         return sql.Literal((datetime.now(UTC) + timedelta(hours=1)).isoformat(sep=" "))
@@ -88,7 +95,7 @@ class Raw(_Sql):
         self._run(
             "CREATE ROLE {name} LOGIN PASSWORD {password} VALID UNTIL {until} IN ROLE {role}",
             name=name,
-            password=self._password,
+            password=self._password(),
             until=self._until(),
             role=role,
         )
@@ -100,13 +107,27 @@ class Raw(_Sql):
         self._run("DROP ROLE {name}", name=held)
 
 
+class RawSuperuser(Raw):
+    """The same statements without the walk through all roles that the bot administers."""
+
+    name = "raw-superuser"
+    as_owner = True
+
+
+class RawScram(RawSuperuser):
+    """And with the verifier of a fresh password for each, as whoever gives one out must make it."""
+
+    name = "raw-scram"
+
+    def _password(self) -> sql.Literal:
+        return sql.Literal(place.verifier(secrets.token_urlsafe(24)))
+
+
 class VaultSql(_Sql):
     """Vault's documented statements: privileges one by one, and back one by one."""
 
     name = "vault-sql"
-
-    def __init__(self, at: place.Place) -> None:
-        super().__init__(at, as_owner=True)
+    as_owner = True
 
     def grant(self, size: int) -> sql.Identifier:
         name = self._new()
@@ -116,7 +137,7 @@ class VaultSql(_Sql):
             "GRANT USAGE ON SCHEMA app TO {name}",
             "GRANT SELECT ON {tables} TO {name}",
             name=name,
-            password=self._password,
+            password=self._password(),
             until=self._until(),
             tables=tables,
         )
@@ -152,7 +173,7 @@ class TeleportSql(_Sql):
             "CREATE ROLE {name} LOGIN PASSWORD {password}",
             "GRANT {role} TO {name}",
             name=name,
-            password=self._password,
+            password=self._password(),
             role=sql.Identifier(self._at.role_of(size)),
         )
         return name

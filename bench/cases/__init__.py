@@ -1,6 +1,6 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import chat, companies, crashes, edges, ends, grants
+from bench.cases import chat, companies, crashes, edges, ends, grants, switch
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
@@ -12,7 +12,7 @@ CASES: dict[str, Case] = {
     "lateness": ends.lateness,
     "bursts": ends.bursts,
     "crashes": crashes.crashes,
-    "kill-switch": ends.kill_switch,
+    "kill-switch": switch.kill_switch,
     "chat": chat.chat,
     "dispatch": chat.dispatch,
     "sockets": chat.sockets,

@@ -17,7 +17,7 @@ import slack_sdk.signature
 
 from bench import core, limits, measure, office
 from bench.measure import at_least, at_most
-from bench.stage import Stage, Told
+from bench.stage import GOAL, Stage, Told
 from bot import clock as clocks
 from bot import model, store
 from bot.demo.workspace import trouble
@@ -39,8 +39,10 @@ def chat(stage: Stage) -> Iterator[Told]:
         acks, failed = _commands(at, count)
     yield measure.line("acks", "ours", count, acks or [0.0], rate=None, failed=failed)
     worst = measure.percentile(acks or [9.0], 99)
-    yield at_most("G12", f"{count} commands, slow target: p99 acknowledged", worst, 1, " s")
-    yield at_most("G12", "over 3 s, or not at all", failed + sum(a > 3 for a in acks), 0)
+    size, slow = (count, GOAL.commands), failed + sum(a > 3 for a in acks)
+    words = f"{count} commands, slow target: p99 acknowledged"
+    yield at_most("G12", words, worst, 1, " s", size=size)
+    yield at_most("G12", "over 3 s, or not at all", slow, 0, size=size)
     with office.opened(stage) as at:
         clicks = [_click(at, n % office.ASKED) for n in range(12)][2:]
     yield measure.line("click-to-active", "ours", 1, clicks, rate=None)
@@ -109,7 +111,7 @@ def dispatch(stage: Stage) -> Iterator[Told]:
         found = measure.interleave(rounds, turns)["dispatch"]
         at.service.lanes.wait_idle(60)
     yield from measure.compared("dispatch", 1, found)
-    ratio = statistics.median(found["ours"]) / statistics.median(found["bolt"])
+    ratio = measure.ratio(found["ours"], found["bolt"])
     yield at_most("G13", "dispatch of a command over plain Bolt's", ratio, 1.3)
 
 
@@ -238,10 +240,10 @@ def words(stage: Stage) -> Iterator[Told]:
         failed=order,
         facts={"refused_429": slack.refused, "clock": f"moved, {_FASTER} times as fast"},
     )
-    yield at_most(
-        "G20", f"{count:,} messages under Slack's limits: lost or doubled", missing + doubled, 0
-    )
-    yield at_most("G20", "said out of their lane's order", order, 0)
+    size, lost = (count, GOAL.lines), missing + doubled
+    words = f"{count:,} messages under Slack's limits: lost or doubled"
+    yield at_most("G20", words, lost, 0, size=size)
+    yield at_most("G20", "said out of their lane's order", order, 0, size=size)
     yield at_least("G20", "answers of 429 that were survived", slack.refused, 1)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from bench import core, jobs, measure
 from bench.measure import at_least, at_most
-from bench.stage import Stage, Told
+from bench.stage import GOAL, Stage, Told
 
 
 def crashes(stage: Stage) -> Iterator[Told]:
@@ -43,7 +43,8 @@ def _killed(stage: Stage) -> Iterator[Told]:
         doubled=doubled,
         facts={"kills": kills, "all_over_s": round(took, 2)},
     )
-    yield at_most("G9", f"{count} ends, killed {kills} times: lost or doubled", lost + doubled, 0)
+    words, size = f"{count:,} ends, killed {kills} times: lost or doubled", (count, GOAL.killed)
+    yield at_most("G9", words, lost + doubled, 0, size=size)
 
 
 def _down(stage: Stage) -> Iterator[Told]:
@@ -65,16 +66,11 @@ def _down(stage: Stage) -> Iterator[Told]:
         yield measure.line(
             "downtime", f"ours/{kind}", count, took, rate=None, lost=lost, doubled=doubled
         )
-        yield at_most(
-            "G9", f"ten minutes down, {kind}: lost or doubled of {count}", lost + doubled, 0
-        )
-        yield at_most(
-            "G9",
-            f"ten minutes down, {kind}: all doors shut after the start",
-            max(took),
-            1 + count / 50,
-            " s",
-        )
+        size = (count, GOAL.bursts[0])
+        words = f"ten minutes down, {kind}: lost or doubled of {count}"
+        yield at_most("G9", words, lost + doubled, 0, size=size)
+        words = f"ten minutes down, {kind}: all doors shut after the start"
+        yield at_most("G9", words, max(took), 1 + count / 50, " s", size=size)
     for grace in (1, None):
         yield jobs.due(stage, count, grace, down=3.0)
 
@@ -85,7 +81,7 @@ def _replicas(stage: Stage) -> Iterator[Told]:
     for number in (1, 2, 4):
         with core.state(stage.folder, "postgresql", stage.at) as url, core.opened(url) as kept:
             processes = [core.spawn(stage.at, url) for _ in range(number)]
-            deadline = core.soon(3 + count / 200)
+            deadline = core.soon(3 + count / 300)
             ids = core.record(kept, stage.at, count, deadline)
             core.wait(lambda kept=kept, ids=ids: not core.live(kept, ids), 120, 0.1)
             dead = sum(process.poll() is not None for process in processes)
@@ -105,10 +101,8 @@ def _replicas(stage: Stage) -> Iterator[Told]:
             doubled=doubled,
             failed=dead,
         )
-        yield at_most(
-            "G10",
-            f"{number} processes on one record: lost, doubled or dead",
-            lost + doubled + dead,
-            0,
-        )
-    yield at_least("G10", "rate of four over the rate of one", rates[4] / rates[1], 0.9)
+        words = f"{number} processes on one record: lost, doubled or dead"
+        size = (count, GOAL.bursts[1])
+        yield at_most("G10", words, lost + doubled + dead, 0, size=size)
+    four = rates[4] / rates[1]
+    yield at_least("G10", "rate of four over the rate of one", four, 0.9, size=size)

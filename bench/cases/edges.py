@@ -19,7 +19,7 @@ import psycopg
 
 from bench import core, history, measure, place, ways
 from bench.measure import Line, at_least, at_most
-from bench.stage import Stage, Told
+from bench.stage import GOAL, Stage, Told
 from bot import clock, store
 from bot.audit import digest
 
@@ -36,9 +36,9 @@ def start(stage: Stage) -> Iterator[Told]:
     }
     found = measure.interleave(7, turns)["import"]
     yield from measure.compared("import", 1, found)
-    ratio = statistics.median(found["ours"]) / statistics.median(found["libraries"])
+    ratio = measure.ratio(found["ours"], found["libraries"])
     yield at_most("G14", "import, over the five libraries alone", ratio, 1.5)
-    live = stage.sizes.live[-1]
+    live = stage.sizes.in_memory
     with core.state(stage.folder, "sqlite", stage.at) as url, core.running(stage.at, url) as made:
         core.record(made.store, stage.at, live, core.soon(86400))
         process = core.spawn(stage.at, url)
@@ -46,7 +46,8 @@ def start(stage: Stage) -> Iterator[Told]:
         used = _resident(process.pid)
         core.finish(process)
     yield Line(case="memory", impl="ours", n=live, facts={"resident_mb": used})
-    yield at_most("G14", f"memory with {live:,} live grants", used, 120, " MB")
+    words, sizes = f"memory with {live:,} live grants", (live, GOAL.in_memory)
+    yield at_most("G14", words, used, 120, " MB", size=sizes)
 
 
 def _import(stage: Stage, modules: str) -> float:
@@ -94,14 +95,18 @@ def audit(stage: Stage) -> Iterator[Told]:
         for name, seconds in told.items():
             case = f"digest-of-{name}/{kind}"
             yield Line(case=case, impl="ours", n=total, p50_ms=round(seconds * 1000, 1))
-        grown, over = p50["long"] / p50["short"], p50["long"] / p50["raw"]
-        yield at_most("G15", f"append at {count:,} events over empty, {kind}", grown, 1.3)
-        most = 2 if kind == "sqlite" else 5
-        yield at_most("G15", f"append over a bare insert, {kind}", over, most)
-        yield at_least("G16", f"events verified per second, {kind}", total / took, 150_000)
+        of, most = (count, GOAL.events), 2 if kind == "sqlite" else 5
+        grown = measure.ratio(found["long"], found["short"])
+        over = measure.ratio(found["long"], found["raw"])
+        what = f"append at {count:,} events over empty, {kind}"
+        yield at_most("G15", what, grown, 1.3, size=of)
+        yield at_most("G15", f"append over a bare insert, {kind}", over, most, size=of)
+        what = f"events verified per second, {kind}"
+        yield at_least("G16", what, total / took, 150_000, size=of)
         among = f"among {total:,} events of {_DAYS.days} days, {kind}"
-        yield at_most("G17", f"digest of a day {among}", told["day"], 0.5, " s")
-        yield at_most("G17", f"digest of an hour {among}", told["hour"] * 1000, 30, " ms")
+        day, hour = told["day"], told["hour"] * 1000
+        yield at_most("G17", f"digest of a day {among}", day, 0.5, " s", size=of)
+        yield at_most("G17", f"digest of an hour {among}", hour, 30, " ms", size=of)
 
 
 @contextmanager
@@ -182,15 +187,16 @@ def hygiene(stage: Stage) -> Iterator[Told]:
             thread.join()
     grown = int(stage.at.ask(size)[0][0]) - before
     part = max(20, count // 20)
-    ratio = statistics.median(took[-part:]) / statistics.median(took[part : 2 * part])
+    ratio = measure.ratio(took[-part:], took[part : 2 * part])
     failed, facts = (
         count // _CLIENTS * _CLIENTS - len(took),
         {"catalogue_bytes": grown, "clients": _CLIENTS},
     )
     yield measure.line("cycles", "ours", count, took, rate=None, failed=failed, facts=facts)
-    yield at_most("G18", f"bytes by {count:,} cycles", grown, 1_000_000)
-    yield at_most("G18", f"failed of {count:,} cycles", failed, 0)
-    yield at_most("G18", "last cycles over the first", ratio, 1.3)
+    sizes = (count, GOAL.cycles)
+    yield at_most("G18", f"bytes by {count:,} cycles", grown, 1_000_000, size=sizes)
+    yield at_most("G18", f"failed of {count:,} cycles", failed, 0, size=sizes)
+    yield at_most("G18", "last cycles over the first", ratio, 1.3, size=sizes)
 
 
 _LIBRARIES = "slack_bolt, sqlalchemy.orm, psycopg, apscheduler.schedulers.background, jinja2"
