@@ -40,6 +40,7 @@ _FIRST: Mapping[sa.Table, str] = {
     tables.access_request: model.RequestStatus.PENDING,
     tables.access_grant: model.GrantStatus.ACTIVATING,
 }
+_EVENT_COLUMNS = ("seq", "at", "type", "request_id", "body", "prev", "hash")
 _LATE = {tables.access_request: ("decided_at", "decided_by", "decided_by_name", "comment")}
 _MARK = re.compile(
     r'"prev":"(?P<prev>[0-9a-f]{64})"|"seq":(?P<seq>\d+)|(?P<at>\d{4}-\d\d-\d\dT[\d:.]+\+00:00)'
@@ -153,17 +154,33 @@ def _take_on(tx: store.Transaction, table: sa.Table, mould: Mould, lives: Sequen
     """Through every status they went through: the record refuses what begins in the middle."""
     for at, status in enumerate(mould.path.get(table.name, ())):
         late = _LATE.get(table, ()) if at == 0 else ()
-        row = mould.rows[table.name][0]
-        known = {**row.same, **row.moving}
-        moved = sa.update(table).where(table.c.id == sa.bindparam("whose"))
-        tx.connection.execute(
-            moved.values(status=status, **{name: sa.bindparam(f"its_{name}") for name in late}),
-            [
-                {"whose": life.id}
-                | {f"its_{k}": _moved(known[k], life.asked_at - _T0, mould.id, life) for k in late}
-                for life in lives
-            ],
-        )
+        if late:
+            _decide(tx, table, mould, lives, status, late)
+        else:
+            theirs = table.c.id.in_([life.id for life in lives])
+            tx.connection.execute(sa.update(table).where(theirs).values(status=status))
+
+
+def _decide(
+    tx: store.Transaction,
+    table: sa.Table,
+    mould: Mould,
+    lives: Sequence[Life],
+    status: str,
+    late: Sequence[str],
+) -> None:
+    """With the values that came with that status, each life its own."""
+    row = mould.rows[table.name][0]
+    known = {**row.same, **row.moving}
+    moved = sa.update(table).where(table.c.id == sa.bindparam("whose"))
+    tx.connection.execute(
+        moved.values(status=status, **{name: sa.bindparam(f"its_{name}") for name in late}),
+        [
+            {"whose": life.id}
+            | {f"its_{k}": _moved(known[k], life.asked_at - _T0, mould.id, life) for k in late}
+            for life in lives
+        ],
+    )
 
 
 def _rows(table: sa.Table, mould: Mould, life: Life, number: int) -> Iterator[dict[str, Any]]:
@@ -208,20 +225,24 @@ def _link(tx: store.Transaction, mould: Mould, lives: Sequence[Life]) -> int:
         said = _Said(life, moments[life.id], seq, prev)
         body = "".join(part if isinstance(part, str) else part(said) for part in event.parts)
         hash_ = chain.digest(body, None)
-        rows.append(
-            {
-                "seq": seq,
-                "at": at,
-                "type": event.type,
-                "request_id": life.id,
-                "body": body,
-                "prev": prev,
-                "hash": hash_,
-            }
-        )
+        rows.append((seq, at, event.type, life.id, body, prev, hash_))
         prev = hash_
-    tx.connection.execute(sa.insert(tables.audit_event), rows)
+    _append(tx, rows)
     return len(rows)
+
+
+def _append(tx: store.Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+    """By the driver itself: that is most of what a big record takes to write."""
+    names = ", ".join(_EVENT_COLUMNS)
+    link: Any = tx.connection.connection.driver_connection
+    if tx.connection.dialect.name == "postgresql":
+        with link.cursor() as cursor, cursor.copy(f"COPY audit_event ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    asked = ", ".join("?" for _ in _EVENT_COLUMNS)
+    told = [(seq, at.isoformat(timespec="microseconds"), *rest) for seq, at, *rest in rows]
+    link.executemany(f"INSERT INTO audit_event ({names}) VALUES ({asked})", told)
 
 
 def _chunks(lives: Iterable[Life], size: int) -> Iterator[list[Life]]:
