@@ -200,10 +200,14 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
     dice, drawn = random.Random(len(over)), []
     for _ in range(_DRAWS):
         rounds = [dice.randrange(len(over)) for _ in over]
-        median = statistics.median([over[n] for n in rounds])
-        drawn.append(median / statistics.median([under[n % len(under)] for n in rounds]))
-    value = statistics.median(over) / statistics.median(under)
-    return Ratio(value=value, low=percentile(drawn, 2.5), high=percentile(drawn, 97.5))
+        drawn.append(_of([over[n] for n in rounds], [under[n % len(under)] for n in rounds]))
+    low, high = percentile(drawn, 2.5), percentile(drawn, 97.5)
+    return Ratio(value=_of(over, under), low=low, high=high)
+
+
+def _of(over: Sequence[float], under: Sequence[float]) -> float:
+    below = statistics.median(under)
+    return statistics.median(over) / below if below else math.inf
 
 
 def at_most(
