@@ -1,91 +1,138 @@
 """`make bench-page`: docs/benchmarks.md from the results that are committed, and from nothing else."""
 
-from collections.abc import Iterator
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench import cases, kept
+from bench import cases, felt, kept, measure, method
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
+
 _HEAD = """# Benchmarks
 
-Made by `make bench-page` from `bench/results`; not written by hand. `make bench ARGS=--keep` measures
-all of it again in one go, `make bench CASE=grant` one case alone, `make bench-smoke` only what noise
-cannot touch. `ARGS="--keep --resume"` leaves out what was kept of this size and of the same code.
-
-## Method
-
-- Every run brings its own PostgreSQL servers (fsync on, SCRAM, loopback TCP), its own record on SQLite
-  and on PostgreSQL, and OpenBao where its wheel can be had. Nothing else is needed.
-- Implementations take turns round by round, each round beginning with another; the first tenth of the
-  rounds is left out. Medians and p95 are of what is left. Only ratios within one case mean anything:
-  milliseconds change by half between runs of the same machine.
-- **raw** is the physical limit: one connection, one membership; shut, cut, drop. No record, no audit, no
-  proof. Its SCRAM verifier is made beforehand and used again and again, while ours makes a fresh
-  password and verifier for every grant. It acts as the same unprivileged bot as ours.
-- **ours** is the engine by its public API: create and verify, then a password; close, then remove and
-  search every catalogue for what is left. **ours-service** adds decision, record, audit and messages.
-- **vault-sql** is Vault's documented direct grants and revocation, as a superuser. **teleport-sql** is
-  Teleport's procedure; it never ends a session. **apscheduler** is one persistent job a grant, which
-  ends it by raw SQL; with the default grace of a second, and without limit. **sweeper** ends by raw SQL
-  what it finds due at each turn.
-- **openbao** is the real server by HTTP, with settings in its favour: storage in memory, no TLS, no
-  audit, a superuser's connection. *membership* has revocation statements of two lines, *direct* is as
-  documented.
-- Big records are made of honest rows: a life that was really lived by the use cases, written again with
-  other ids, people and times, and linked into the chain.
-- Every case with a record ends with the invariants of [architecture.md](architecture.md), checked from
-  outside on the record, the server and what was said. A violation breaks the case off.
-
-## Limits
-
-- All on one machine, which also runs the clients: rates are of client and server together.
-- With a millisecond of network every turn on the wire costs one more; `make bench-smoke` counts turns.
-- OpenBao's bursts are spread over the time its leases took to make; it cannot be given one instant.
-- The sweeper is run each 3 s; what one of 60 s comes to is worked out from that.
-- The 100,000 others that wait while one ends are on targets in memory, five thousand each.
-- Each case says its size. `usual` is the goals' own size, but for the 50,000 live grants of G5 and the
-  10,000 cycles of G18, which `ARGS="--size full"` measures; `small` is for trying it.
-- What is close to its bound on a machine that does other work is undecided.
+Made by `make bench-page` from `bench/results`; not written by hand.
 """
-_GOALS = [f"G{n}" for n in range(1, 21)]
+_GOALS = {
+    "G1": "a grant",
+    "G2": "an end",
+    "G3": "beside OpenBao",
+    "G4": "many tables",
+    "G5": "many live grants",
+    "G6": "many clients",
+    "G7": "one deadline",
+    "G8": "many deadlines at once",
+    "G9": "crash and downtime",
+    "G10": "several processes",
+    "G11": "kill switch",
+    "G12": "many commands at once",
+    "G13": "a click, a command",
+    "G14": "start and memory",
+    "G15": "audit: appending",
+    "G16": "audit: verifying",
+    "G17": "audit: digest",
+    "G18": "the target's catalogue",
+    "G19": "sockets replaced",
+    "G20": "Slack's limits",
+}
+_RAWS = ("raw", "raw-superuser", "raw-scram")
+
+_Told = dict[str, Any]
 
 
 def text() -> str:
     """The page as the committed results say it."""
-    found = [(name, told) for name in cases.CASES if (told := kept.read(name)) is not None]
-    return "\n".join([_HEAD, *_goals(found), *_runs(found)])
+    found = {name: told for name in cases.CASES if (told := kept.read(name)) is not None}
+    usual = Counter(_about(told["about"]) for told in found.values()).most_common(1)[0][0]
+    return "\n".join(
+        [_HEAD, *_felt(found, usual), *_goals(found), method.TEXT, *_cases(found, usual)]
+    )
 
 
-def _goals(found: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    yield "## Goals\n\n| goal | what | measured | goal is | |\n|---|---|---:|---:|---|"
-    rows = [row for _, told in found for row in told["verdicts"]]
-    for goal in _GOALS:
-        mine = [row for row in rows if row["goal"] == goal]
-        for row in mine:
-            met = {True: "met", False: "**not met**", None: "not measured"}[row["met"]]
-            yield f"| {row['goal']} | {row['what']} | {row['figure']} | {row['bound']} | {met} |"
+def _felt(found: Mapping[str, _Told], usual: str) -> Iterator[str]:
+    yield "## What a user feels\n\n| | |\n|---|---|"
+    for what, figure in felt.rows([row for told in found.values() for row in told["lines"]]):
+        yield f"| {what} | {figure} |"
+    dates = sorted({told["about"]["at"][:10] for told in found.values()})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    yield f"\nMeasured {when}: {usual}, unless a case below says otherwise.\n"
+
+
+def _goals(found: Mapping[str, _Told]) -> Iterator[str]:
+    rows = [row for told in found.values() for row in told["verdicts"]]
+    met = Counter(measure.standing(row) for row in rows)
+    told = ", ".join(f"{met[each]} {each}" for each in ("met", "not met", "undecided") if met[each])
+    yield f"## Goals\n\n{told}.\n"
+    yield "| goal | what | measured | goal is | |\n|---|---|---:|---:|---|"
+    for goal, words in _GOALS.items():
+        mine = folded([row for row in rows if row["goal"] == goal])
+        for first, row in zip([True, *[False] * len(mine)], mine, strict=False):
+            shown = f"| {row['what']} | {row['figure']} | {row['bound']} | {_standing(row)} |"
+            yield f"| {f'{goal} {words}' if first else ''} {shown}"
         if not mine:
-            yield f"| {goal} | | | | not measured |"
+            yield f"| {goal} {words} | | | | not measured |"
     yield ""
 
 
-def _runs(found: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    for name, told in found:
-        yield f"## {name}\n\n{_about(told['about'])}{_took(told)}\n"
+def _standing(row: _Told) -> str:
+    word = measure.standing(row)
+    word = f"**{word}**" if word == "not met" else word
+    return f"{word}: {row['note']}" if row.get("note") else word
+
+
+def folded(rows: Sequence[_Told]) -> list[_Told]:
+    """What was counted again and again and never was, in one row; the cases tell each."""
+    never = [
+        row for row in rows if (row["figure"], row["bound"]) == ("0", "≤ 0") and row["met"] is True
+    ]
+    if len(never) < _MANY:
+        return list(rows)
+    said = {row["what"].rpartition(": ")[2] for row in never}
+    what = f"{', '.join(sorted(said))}: in each of {len(never)} runs"
+    return [row for row in rows if row not in never] + [{**never[0], "what": what}]
+
+
+_MANY = 3
+
+
+def _cases(found: Mapping[str, _Told], usual: str) -> Iterator[str]:
+    yield "## Cases\n"
+    for name, told in found.items():
+        about = _about(told["about"])
+        words = (inspect.getdoc(cases.CASES[name]) or "").partition("\n")[0]
+        yield f"### {name}\n\n{words}{'' if about == usual else f' ({about})'}{_took(told)}\n"
         if told["broken"]:
             yield f"This case broke off: `{told['broken']}`\n"
-        if name == "companies":
-            yield from _companies(told["lines"])
-            continue
-        yield "| case | implementation | n | p50 ms | p95 ms | per s | × raw | lost / doubled / failed |"
-        yield "|---|---|---:|---:|---:|---:|---:|---|"
-        for line in told["lines"]:
-            yield _row(line)
-        yield from _notes(told["lines"])
-        yield ""
+        yield "<details><summary>Every figure</summary>\n"
+        yield from _companies(told["lines"]) if name == "companies" else _lines(told["lines"])
+        yield "\n</details>\n"
+
+
+def _lines(lines: Sequence[_Told]) -> Iterator[str]:
+    raws = [each for each in _RAWS if any(each in line.get("ratios", {}) for line in lines)]
+    heads = "".join(f" × {each} |" for each in raws)
+    yield f"| case | implementation | n | p50 ms | p95 ms | per s |{heads} lost / doubled / failed |"
+    yield f"|---|---|---:|---:|---:|---:|{'---:|' * len(raws)}---|"
+    ordered = _ordered(lines)
+    for line in ordered:
+        yield _row(line, raws)
+    yield from _notes(ordered)
+
+
+def _ordered(lines: Sequence[_Told]) -> list[_Told]:
+    """Case by case as they ran, size by size, ours first and then the limit."""
+    ran = list(dict.fromkeys(line["case"] for line in lines))
+
+    def rank(line: _Told) -> tuple[int, int, int]:
+        impl = line["impl"]
+        who = 0 if impl.startswith("ours") else 1 if impl in _RAWS else 2
+        return ran.index(line["case"]), line["n"], who
+
+    return sorted(lines, key=rank)
 
 
 def _took(told: dict[str, Any]) -> str:
@@ -94,7 +141,7 @@ def _took(told: dict[str, Any]) -> str:
 
 def _companies(lines: list[dict[str, Any]]) -> Iterator[str]:
     """One column a company, one row a figure."""
-    yield "What it means: [running-at-scale.md](running-at-scale.md).\n"
+    yield "What it means: [running-at-scale.md](running-at-scale.md#how-far-one-bot-carries).\n"
     yield f"| engineers | {' | '.join(line['impl'] for line in lines)} |"
     yield f"|---|{'---:|' * len(lines)}"
     yield f"| requests a day | {' | '.join(_fact(line['n']) for line in lines)} |"
@@ -107,6 +154,8 @@ def _companies(lines: list[dict[str, Any]]) -> Iterator[str]:
 def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_fact(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(dict.fromkeys(map(_fact, value)))
     return value if isinstance(value, str) else f"{value:,}"
 
 
@@ -114,50 +163,57 @@ def _about(about: dict[str, Any]) -> str:
     servers = ", ".join(about["postgresql"])
     peer = f", OpenBao {about['openbao']}" if about["openbao"] else ", no OpenBao"
     return (
-        f"{about['at'][:10]}, {about['cores']} cores, Python {about['python']}, "
-        f"PostgreSQL {servers}{peer}, size {about['size']}."
+        f"{about['cores']} cores, Python {about['python']}, "
+        f"PostgreSQL {servers}{peer}, size {about['size']}"
     )
 
 
-def _row(line: dict[str, Any]) -> str:
-    shown = [
-        line.get("p50_ms"),
-        line.get("p95_ms"),
-        line.get("rate"),
-        line.get("ratios", {}).get("raw"),
-    ]
+def _row(line: _Told, raws: Sequence[str]) -> str:
+    ratios = line.get("ratios", {})
+    shown = [line.get(key) for key in ("p50_ms", "p95_ms", "rate")]
+    shown += [ratios.get(each) for each in raws]
     numbers = " | ".join("" if value is None else f"{value:,}" for value in shown)
     counts = f"{line['lost']} / {line['doubled']} / {line['failed']}"
     return f"| {line['case']} | {line['impl']} | {line['n']:,} | {numbers} | {counts} |"
 
 
-def _notes(lines: list[dict[str, Any]]) -> Iterator[str]:
+def _notes(lines: Sequence[_Told]) -> Iterator[str]:
     growing = {
-        (line["case"], line["impl"]): line["growth"]
+        f"{line['case']}, {line['impl']}": line["growth"]
         for line in lines
         if line.get("growth") is not None
     }
     if growing:
-        yield "\nGrowth (slope of log time over log n):\n"
-        for (case, impl), growth in growing.items():
-            yield f"- {case}, {impl}: {growth}"
+        yield "\nGrowth, as the slope of log time over log n:"
+        yield "; ".join(f"{what} {growth:g}" for what, growth in growing.items()) + "."
     peers = [line for line in lines if line["impl"].startswith("ours") and _others(line)]
     if peers:
-        yield "\nOurs as a multiple of each other way (of its time, or where there is none, its rate):\n"
-        for line in peers:
-            yield f"- {line['case']}, {line['impl']}, {line['n']:,}: {_others(line)}"
-    told = [line for line in lines if line.get("facts")]
-    if told:
+        yield "\nOurs as a multiple of the other ways (of their time; of their rate where no time stands):\n"
+        for (case, impl), some in groupby(peers, lambda line: (line["case"], line["impl"])):
+            told = "; ".join(f"{_size(line, peers)}{_others(line)}" for line in some)
+            yield f"- {case}, {impl}: {told}"
+    telling = [line for line in lines if line.get("facts")]
+    if telling:
         yield "\nAlso:\n"
-        for line in told:
-            facts = ", ".join(f"{key} {value}" for key, value in line["facts"].items())
+        for line in telling:
+            facts = ", ".join(f"{key} {_fact(value)}" for key, value in line["facts"].items())
             yield f"- {line['case']}, {line['impl']}, {line['n']:,}: {facts}"
 
 
-def _others(line: dict[str, Any]) -> str:
-    """Ratios to peers; raw has its own column."""
+def _size(line: _Told, among: Sequence[_Told]) -> str:
+    """Where it tells one from another."""
+    alike = [each for each in among if (each["case"], each["impl"]) == (line["case"], line["impl"])]
+    return f"{line['n']:,}: " if len(alike) > 1 else ""
+
+
+def _others(line: _Told) -> str:
+    """Ratios to peers; raw SQL has its own columns."""
     ratios = line.get("ratios", {}).items()
-    return ", ".join(f"{name} {ratio:g}" for name, ratio in ratios if name != "raw")
+    return ", ".join(
+        f"{name} {ratio:g}"
+        for name, ratio in ratios
+        if name not in _RAWS and not name.startswith("ours")
+    )
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
-from bench import cases, kept, limits, measure, page
+from bench import cases, felt, kept, limits, measure, page
 
 
 def test_the_page_is_what_the_committed_results_say() -> None:
@@ -55,7 +56,63 @@ def test_the_slope_of_what_does_not_grow_is_zero_and_of_what_doubles_is_one() ->
 
 def test_every_goal_is_told_whether_it_was_measured_or_not() -> None:
     for number in range(1, 21):
-        assert f"\n| G{number} | " in page.text()
+        assert f"\n| G{number} " in page.text()
+
+
+def test_the_page_begins_with_what_a_user_feels() -> None:
+    text = page.text()
+    assert text.index("## What a user feels") < text.index("## Goals") < text.index("## Method")
+    assert text.index("## Method") < text.index("## Cases")
+
+
+def line(case: str, impl: str, n: int, **more: Any) -> dict[str, Any]:
+    told = measure.Line(case=case, impl=impl, n=n, **more).told()
+    return {"group": "any", **told}
+
+
+def test_what_a_user_feels_is_taken_from_the_biggest_size_of_each_case() -> None:
+    told = dict(
+        felt.rows(
+            [
+                line("click-to-active", "ours", 1, p50_ms=48.2, p95_ms=71.0),
+                line("lateness-of-one", "ours/sqlite", 1000, p50_ms=9.0, max_ms=12.0),
+                line("lateness-of-one", "ours/sqlite", 100_000, p50_ms=17.0, max_ms=30.6),
+                line("burst", "ours/sqlite", 1000, max_ms=812.0),
+                line("burst", "ours/postgresql", 1000, max_ms=903.0),
+                line("burst", "ours/sqlite", 10_000, max_ms=8000.0),
+                line("burst", "raw", 1000, max_ms=2000.0),
+                line("kill-switch: no access", "ours/sqlite", 1000, facts={"s": 0.7}),
+                line(
+                    "kill-switch: from the command to removed",
+                    "ours/sqlite",
+                    1000,
+                    facts={"s": 6.0, "command to first order s": 1.1},
+                ),
+            ]
+        )
+    )
+    assert list(told.values()) == [
+        "half within 48 ms, 95 % within 71 ms",
+        "half within 17 ms, all within 31 ms (SQLite)",
+        "all within 812 ms (SQLite); all within 903 ms (PostgreSQL)",
+        "1.8 s (SQLite)",
+        "not measured",
+        "not measured",
+    ]
+    assert "A deadline strikes, and the access is gone, while 100,000 others wait" in told
+    assert "`jit revoke --all` is typed with 1,000 live, and the last access is gone" in told
+
+
+def test_counts_that_never_were_stand_in_one_row_and_others_in_their_own() -> None:
+    rows = [
+        {"what": f"{n} at once: lost or doubled", "figure": "0", "bound": "≤ 0", "met": True}
+        for n in (100, 1000, 10_000)
+    ]
+    late = {"what": "1,000 at once: no access", "figure": "2 s", "bound": "≤ 1 s", "met": False}
+    lost = {**rows[0], "figure": "1", "met": False}
+    folded = page.folded([*rows, late, lost])
+    assert folded[:2] == [late, lost]
+    assert [row["what"] for row in folded[2:]] == ["lost or doubled: in each of 3 runs"]
 
 
 def test_slack_takes_one_message_a_second_in_a_channel_and_says_how_long_to_wait() -> None:

@@ -67,7 +67,7 @@ def _down(stage: Stage) -> Iterator[Told]:
             "downtime", f"ours/{kind}", count, took, rate=None, lost=lost, doubled=doubled
         )
         size = (count, GOAL.bursts[0])
-        words = f"ten minutes down, {kind}: lost or doubled of {count}"
+        words = f"ten minutes down, {kind}, {count} due: lost or doubled"
         yield at_most("G9", words, lost + doubled, 0, size=size)
         words = f"ten minutes down, {kind}: all doors shut after the start"
         yield at_most("G9", words, max(took), 1 + count / 50, " s", size=size)

@@ -34,7 +34,7 @@ def kill_switch(stage: Stage) -> Iterator[Told]:
         for line in _ordered(stage, kind, rates):
             yield line
             slowest[line.case] = min(slowest.get(line.case, line.rate or 0), line.rate or 0)
-        words = f"kill switch, {kind}: lost or doubled of {count:,}"
+        words = f"kill switch, {kind}, {count:,} live: lost or doubled"
         size = (count, GOAL.switch)
         yield at_most("G11", words, line.lost + line.doubled, 0, size=size)
     yield from _peers(stage, rates, slowest)

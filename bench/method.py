@@ -1,0 +1,63 @@
+"""How it is measured, and what the figures cannot say: the part of the page that no run changes."""
+
+TEXT = """## Method
+
+`make bench ARGS=--keep` measures everything in one go, in about half an hour on a machine with nothing
+else to do; `make bench CASE=grant` one case alone; `make bench-smoke`, within a minute, only what noise
+cannot touch. `ARGS="--keep --resume"` leaves out what was kept of this size and of the same code,
+`ARGS="--size small"` is for trying it.
+
+- Every run brings its own PostgreSQL servers (fsync on, SCRAM, loopback TCP), its own record on SQLite
+  and on PostgreSQL, and OpenBao where its wheel can be had. Nothing else is needed.
+- Implementations take turns round by round, each round beginning with another; the first tenth of the
+  rounds is left out, at least one. Medians and p95 are of what is left. Only ratios within one case mean
+  anything: milliseconds change by half between runs of the same machine.
+- A ratio of medians is told with the interval that holds 95 of 100 repetitions of its own rounds, drawn
+  again and again. A goal is **undecided** when its bound lies in that interval; for a figure without one,
+  when it lies within 5 % of its bound; and when it was met at a smaller size than the goal names, which is
+  told with both sizes. What is counted (lost, doubled, failed, bytes of ACLs, turns on the wire) is exact.
+- Where raw SQL itself, in the same run, does not reach what a goal asks for, its row says so.
+
+Who is compared:
+
+- **ours** is the engine by its public API, as its unprivileged bot: create and verify, then a password;
+  close, then remove and search every catalogue for what is left. **ours-service** adds decision, record,
+  audit and messages.
+- **raw-superuser** is the physical limit: one connection a client, one membership; shut, cut, drop. No
+  record, no audit, no proof. Its SCRAM verifier is made beforehand and used again and again.
+- **raw** runs the same statements as an unprivileged bot that makes its roles itself. From PostgreSQL 16
+  on whoever makes a role administers it, and with each later statement about a role the server works out
+  anew all that they administer. Our engine has its role statements run by functions of the bootstrap,
+  which a superuser owns: it no longer pays for that walk, this bot does. **raw-superuser** does not.
+- **raw-scram** is raw-superuser with a fresh password and verifier for each grant, as whoever gives a
+  password out must make them: 4,096 rounds of PBKDF2 by the client, besides the server's own.
+- **vault-sql** is Vault's documented direct grants and revocation, as a superuser. **teleport-sql** is
+  Teleport's procedure, as that bot; it never ends a session. **apscheduler** is one persistent job a
+  grant, which ends it by raw SQL as that bot, with the default grace of a second, and without limit.
+  **sweeper** ends in the same way what it finds due at each turn.
+- **openbao** is the real server by HTTP, with settings in its favour: storage in memory, no TLS, no
+  audit, a superuser's connection. *membership* has revocation statements of two lines (cut, drop),
+  *direct* is as documented. It does not look whether a session is left.
+
+How some cases work:
+
+- The kill switch is measured three times over in one run: from the moment the order is on the record
+  until nobody has access any more (no login, no session), and until every role is removed and that is
+  proven; and from the command on, which adds the start of a Python process. The peer's order is measured
+  from its HTTP request, raw SQL's from its first statement, by two workers as ours has for a target.
+- The roles of many grants are made in bulk as the engine leaves them, which a test compares.
+- Big records are made of honest rows: a life that was really lived by the use cases, written again with
+  other ids, people and times, and linked into the chain.
+- Every case with a record ends with the invariants of [architecture.md](architecture.md), checked from
+  outside on the record, the server and what was said. A violation breaks the case off.
+
+### Limits
+
+- All on one machine, which also runs the clients: rates are of client and server together.
+- With a millisecond of network every turn on the wire costs one more; `make bench-smoke` counts turns.
+- OpenBao's bursts are spread over the time its leases took to make; it cannot be given one instant.
+- The sweeper is run each 3 s; what one of 60 s comes to is worked out from that.
+- The 100,000 others that wait while one ends are on targets in memory, five thousand each.
+- Raw SQL as the bot ends no more than 1,000 in a burst: ten thousand would take it minutes.
+- Slack is the local workspace: its limits and refusals are real, its distance is not.
+"""
