@@ -55,7 +55,10 @@ def _settled_log(
         if look:
             time.sleep(_PAUSE)
         (rows,) = link.ask(query)
-        told = serverlog.read(((row["kind"], row["record"]) for row in rows), role.name)
+        reading = serverlog.Reading(role.name)
+        for row in rows:
+            reading.add(row["kind"], row["record"])
+        told = reading.log
         if not wait or all(session.ended_at for session in told.sessions):
             break
     return told
@@ -91,7 +94,7 @@ def _touched(entry: serverlog.Entry) -> list[str]:
     A server that speaks another language than English leaves them all: too much rather than too little.
     """
     denied = _DENIED.fullmatch(entry.error or "") if entry.state == _REFUSED else None
-    named = statements.tables(entry.text)
+    named = entry.tables
     return [name for name in named if denied is None or not _is(name, **denied.groupdict())]
 
 
@@ -115,8 +118,9 @@ def _from_counters(link: links.Link, role: ManagedRole, schema: str | None, why:
     kinds: Counter[str] = Counter()
     named: Counter[str] = Counter()
     for row in rows:
-        kinds[statements.kind(row["query"])] += row["calls"]
-        named.update(dict.fromkeys(statements.tables(row["query"]), row["calls"]))
+        label = statements.label(row["query"])
+        kinds[label.kind] += row["calls"]
+        named.update(dict.fromkeys(label.tables, row["calls"]))
     return Activity(
         evidence=Evidence.COUNTERS,
         note=f"counts only, no times and no refusals: {why}",

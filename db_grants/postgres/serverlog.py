@@ -1,12 +1,15 @@
 """The server's log in JSON or CSV, read into sessions and statements of one role."""
 
 import csv
+import functools
 import json
 import re
+import sys
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple
 
 from db_grants.postgres import statements
 
@@ -23,7 +26,13 @@ _CSV_FIELDS = {  # position in a CSV record → name in a JSON record
     19: "statement",
     22: "application_name",
 }
+_CSV_LENGTHS = range(26, 36)  # 26 since PostgreSQL 14; two records in one have more
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
+_SESSION = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]+")
+_DAMAGED = "a line of the log is damaged"
+_UNFINISHED = "the log ends within a line"
+
+csv.field_size_limit(sys.maxsize)  # 128 kB unless told, and a statement may have 1 GB
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +42,7 @@ class Entry:
     at: datetime
     kind: str
     text: str
+    tables: tuple[str, ...]
     error: str | None = None
     state: str | None = None  # SQLSTATE of the error
 
@@ -59,83 +69,152 @@ class Log:
     absent: str = ""  # why there is none at all
 
 
-def read(rows: Iterable[tuple[str, str]], role: str) -> Log:
-    """Make sense of what `jit_admin.statement_log` returned: (kind, record) pairs."""
-    zone: tzinfo = UTC
-    gaps, absent = [], ""
-    records: list[Mapping[str, str]] = []
-    for kind, record in rows:
+class _Record(NamedTuple):
+    """What counts of a record; in this order they happened."""
+
+    at: datetime  # in the log's zone
+    session: str
+    number: int  # in its session
+    user: str
+    severity: str
+    state: str
+    message: str
+    statement: str
+    application: str
+    client: str
+
+
+class Reading:
+    """The log of one role while it is being read, in one look or several."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._zone: tzinfo = UTC
+        self._records: dict[tuple[str, int], _Record] = {}
+        self._gaps: dict[str, None] = {}
+        self._unfinished = False
+        self._absent = ""
+
+    def add(self, kind: str, record: str) -> None:
+        """A row of what `jit_admin.statement_logs` returned. Known records may come again."""
         if kind == "zone":
-            zone = _zone(record)
+            self._zone = _zone(record)
         elif kind == "partial":
-            gaps.append(record)
+            self._gaps[record] = None
+        elif kind == "unfinished":
+            self._unfinished = True
         elif kind == "none":
-            absent = record
+            self._absent = record
         else:
-            records.append(_parsed(kind, record))
-    ours = [record for record in records if record.get("user") == role]
-    ours.sort(key=lambda found: (found["timestamp"], found["session_id"], int(found["line_num"])))
-    sessions, entries = _told(ours, zone)
-    return Log(sessions=sessions, entries=entries, gaps=tuple(gaps), absent=absent)
+            self._add_record(kind, record)
+
+    def add_news(self, rows: Iterable[tuple[str, str]]) -> None:
+        """What a later look at the log's end found. What it did not look at was seen before."""
+        self._unfinished = False
+        for kind, record in rows:
+            if kind != "partial":
+                self.add(kind, record)
+
+    def _add_record(self, kind: str, text: str) -> None:
+        try:
+            record = _parsed(kind, text)
+        except (ValueError, KeyError, TypeError, csv.Error):
+            self._gaps[_DAMAGED] = None
+            return
+        if record.user == self._role:
+            self._records[record.session, record.number] = record
+
+    @property
+    def log(self) -> Log:
+        """What it comes to so far."""
+        sessions, entries = _told(sorted(self._records.values()), self._zone)
+        gaps = dict.fromkeys([*self._gaps, _UNFINISHED] if self._unfinished else self._gaps)
+        return Log(sessions=sessions, entries=entries, gaps=tuple(gaps), absent=self._absent)
 
 
-def _parsed(kind: str, record: str) -> Mapping[str, str]:
-    if kind == "json":
-        return {key: str(value) for key, value in json.loads(record).items()}
-    fields = next(csv.reader([record]), [])
-    return {name: fields[place] for place, name in _CSV_FIELDS.items() if place < len(fields)}
+def _parsed(kind: str, text: str) -> _Record:
+    """Raises ValueError, KeyError, TypeError or csv.Error for what is no whole record."""
+    found = _from_json(text) if kind == "json" else _from_csv(text)
+    moment, session = _MOMENT.match(found["timestamp"]), found["session_id"]
+    if moment is None or not _SESSION.fullmatch(session):
+        raise ValueError("a log record without a time or a session")
+    return _Record(
+        at=datetime.fromisoformat(moment.group()),
+        session=session,
+        number=int(found["line_num"]),
+        user=found["user"],
+        severity=found.get("error_severity", ""),
+        state=found.get("state_code", ""),
+        message=found.get("message", ""),
+        statement=found.get("statement", ""),
+        application=found.get("application_name", ""),
+        client=found.get("remote_host", ""),
+    )
 
 
-def _told(
-    records: list[Mapping[str, str]], zone: tzinfo
-) -> tuple[tuple[Seen, ...], tuple[Entry, ...]]:
+def _from_json(text: str) -> dict[str, str]:
+    found = json.loads(text)
+    return {name: str(found[name]) for name in _CSV_FIELDS.values() if name in found}
+
+
+def _from_csv(text: str) -> dict[str, str]:
+    fields = next(csv.reader([text], strict=True), [])
+    if len(fields) not in _CSV_LENGTHS:
+        raise ValueError("a log record with too few fields, or too many")
+    found = {name: fields[place] for place, name in _CSV_FIELDS.items()}
+    found["remote_host"] = found["remote_host"].rpartition(":")[0] or found["remote_host"]
+    return found
+
+
+def _told(records: Sequence[_Record], zone: tzinfo) -> tuple[tuple[Seen, ...], tuple[Entry, ...]]:
     sessions: dict[str, Seen] = {}
     entries: list[Entry] = []
+    label = functools.cache(statements.label)  # scripts say the same again and again
     for record in records:
-        key = record["session_id"]
-        session = sessions.setdefault(key, Seen(started_at=_started(key)))
-        at = _moment(record["timestamp"], zone)
+        session = sessions.setdefault(record.session, Seen(started_at=_started(record.session)))
+        at = record.at.replace(tzinfo=zone).astimezone(UTC)
         _note(session, record, at)
-        made = _statement(session, record, at)
+        made = _statement(session, record, at, label)
         if made is not None:
             session.last, session.began = made, True
             entries.append(made)
     return tuple(session for session in sessions.values() if session.began), tuple(entries)
 
 
-def _note(session: Seen, record: Mapping[str, str], at: datetime) -> None:
-    session.application = record.get("application_name") or session.application
-    session.client = record.get("remote_host", "").rpartition(":")[0] or (
-        record.get("remote_host") or session.client
-    )
-    if record["message"].startswith("connection authorized:"):
+def _note(session: Seen, record: _Record, at: datetime) -> None:
+    session.application = record.application or session.application
+    session.client = record.client or session.client
+    if record.message.startswith("connection authorized:"):
         session.began = True
-    if record.get("error_severity") == "FATAL" or record["message"].startswith("disconnection:"):
+    if record.severity == "FATAL" or record.message.startswith("disconnection:"):
         session.ended_at = at
 
 
-def _statement(session: Seen, record: Mapping[str, str], at: datetime) -> Entry | None:
+def _statement(
+    session: Seen, record: _Record, at: datetime, label: Callable[[str], statements.Label]
+) -> Entry | None:
     """A statement this record tells of for the first time; its error is noted on the known one."""
-    if record.get("error_severity") == "LOG":
-        run = _RUN.fullmatch(record["message"])
-        return _entry(at, run["text"]) if run else None
-    if record.get("error_severity") != "ERROR":
+    if record.severity == "LOG":
+        run = _RUN.fullmatch(record.message)
+        return _entry(at, run["text"], label) if run else None
+    if record.severity != "ERROR":
         return None
-    text = record.get("statement", "")
+    text = record.statement
     known = session.last
     if known is not None and known.error is None and known.text.strip() == text.strip():
         _blame(known, record)
         return None
-    return _blame(_entry(at, text), record)
+    return _blame(_entry(at, text, label), record)
 
 
-def _entry(at: datetime, text: str) -> Entry:
-    return Entry(at=at, kind=statements.kind(text), text=text)
+def _entry(at: datetime, text: str, label: Callable[[str], statements.Label]) -> Entry:
+    found = label(text)
+    return Entry(at=at, kind=found.kind, text=text, tables=found.tables)
 
 
-def _blame(entry: Entry, record: Mapping[str, str]) -> Entry:
-    entry.error = record["message"]
-    entry.state = record.get("state_code")
+def _blame(entry: Entry, record: _Record) -> Entry:
+    entry.error = record.message
+    entry.state = record.state or None
     return entry
 
 
@@ -144,13 +223,7 @@ def _started(session_id: str) -> datetime:
     return datetime.fromtimestamp(int(session_id.partition(".")[0], 16), UTC)
 
 
-def _moment(text: str, zone: tzinfo) -> datetime:
-    found = _MOMENT.match(text)
-    if found is None:
-        raise ValueError("a log record without a time")
-    return datetime.fromisoformat(found.group()).replace(tzinfo=zone).astimezone(UTC)
-
-
+@functools.cache
 def _zone(name: str) -> tzinfo:
     """The log's zone. An unknown name can only be a server's private one; then UTC is assumed."""
     try:

@@ -1,6 +1,8 @@
 """What a statement is and which tables it names; and the server's log, read."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +35,7 @@ from db_grants.postgres import serverlog, statements
     ],
 )
 def test_kinds(text: str, kind: str) -> None:
-    assert statements.kind(text) == kind
+    assert statements.label(text).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -55,10 +57,42 @@ def test_kinds(text: str, kind: str) -> None:
         ("select * from app.orders for update", ("app.orders",)),
         ("declare c cursor for select * from app.orders; fetch 5 from c", ("app.orders",)),
         ("move forward all from c", ()),
+        ("select trim(both from name) from app.customers", ("app.customers",)),
+        ("select ((1)) from (select 2 from app.a) as s join app.b on true", ("app.a", "app.b")),
     ],
 )
 def test_tables(text: str, tables: tuple[str, ...]) -> None:
-    assert statements.tables(text) == tables
+    assert statements.label(text).tables == tables
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select '" + "a" * 3_000_000 + "'",
+        'select "' + "a" * 3_000_000 + '"',
+        "select '" + "''" * 1_500_000,
+        "select " + "1," * 1_500_000,
+        "select 1" + " from from, from" * 200_000,
+        "select " + "(" * 3_000_000,
+    ],
+    ids=["literal", "identifier", "quotes", "list", "froms", "parentheses"],
+)
+def test_a_statement_of_megabytes_takes_no_gigabytes_and_no_minutes(text: str) -> None:
+    code = (
+        "import resource, sys; from db_grants.postgres import statements\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
+        "print(statements.label(sys.stdin.read()).kind)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr[-300:]) == ("OTHER", "")
+
+
+def test_a_long_statement_hides_nothing_behind_what_is_looked_at() -> None:
+    assert statements.label("select 1;" + " " * 100_000 + "delete from app.t").kind == "OTHER"
+    assert statements.label("insert into app.t values (1" + ",1" * 100_000).kind == "INSERT"
 
 
 def record(number: int, message: str, **more: Any) -> tuple[str, str]:
@@ -77,7 +111,10 @@ def record(number: int, message: str, **more: Any) -> tuple[str, str]:
 
 
 def told(*rows: tuple[str, str]) -> serverlog.Log:
-    return serverlog.read([("zone", "Europe/Berlin"), *rows], "jit_abcd1234")
+    reading = serverlog.Reading("jit_abcd1234")
+    for kind, text in (("zone", "Europe/Berlin"), *rows):
+        reading.add(kind, text)
+    return reading.log
 
 
 def test_times_are_read_in_the_zone_of_the_log() -> None:
@@ -140,14 +177,62 @@ def test_gaps_and_absence_are_passed_on() -> None:
     assert told(("none", "no log")).absent == "no log"
 
 
-def test_a_csv_record_says_the_same() -> None:
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("json", record(2, "statement: select 2")[1][:-30]),
+        ("json", record(2, "statement: select 2")[1] * 2),
+        ("json", record(2, "statement: select 2", session_id="")[1]),
+        ("json", record(2, "statement: select 2", timestamp="soon")[1]),
+        ("json", "[]"),
+        ("csv", '2026-11-22 03:00:01.500 CET,"jit_abcd1234","shop",12'),
+        ("csv", '2026-11-22 03:00:01.500 CET,"jit_abcd1234","sho'),
+    ],
+)
+def test_a_damaged_record_is_a_gap_and_no_failure(kind: str, text: str) -> None:
+    log = told(record(1, "statement: select 1"), (kind, text))
+    assert [entry.text for entry in log.entries] == ["select 1"]
+    assert log.gaps == ("a line of the log is damaged",)
+
+
+def test_a_record_that_is_seen_twice_is_told_once() -> None:
+    line = record(1, "statement: select 1")
+    assert len(told(line, line).entries) == 1
+
+
+def test_a_line_that_was_being_written_is_a_gap_until_it_is_whole() -> None:
+    reading = serverlog.Reading("jit_abcd1234")
+    reading.add("unfinished", "")
+    assert reading.log.gaps == ("the log ends within a line",)
+    reading.add_news([("partial", "only the end was looked at"), record(1, "statement: select 1")])
+    whole = reading.log
+    assert (whole.gaps, len(whole.entries)) == (tuple[str](), 1)
+
+
+def test_a_client_with_colons_in_its_address_is_told() -> None:
+    (session,) = told(record(1, "statement: select 1", remote_host="fe80::1")).sessions
+    assert session.client == "fe80::1"
+
+
+def csv_fields(text: str) -> list[str]:
     fields = ['"x"'] * 26
     fields[0] = "2026-11-22 03:00:01.500 CET"
     fields[1], fields[4] = '"jit_abcd1234"', '"10.0.0.7:5000"'
     fields[5], fields[6], fields[11] = "69211d80.1f", "3", "LOG"
-    fields[13], fields[22] = '"statement: select ""a"",\n1"', '"psql"'
+    fields[13], fields[22] = f'"statement: {text}"', '"psql"'
+    return fields
+
+
+def test_a_csv_record_says_the_same() -> None:
+    fields = csv_fields('select ""a"",\n1')
     log = told(("csv", ",".join(fields)))
     (entry,) = log.entries
     (session,) = log.sessions
     assert entry.text == 'select "a",\n1'
     assert (session.client, session.application) == ("10.0.0.7", "psql")
+
+
+def test_a_csv_record_of_any_length_is_read() -> None:
+    log = told(("csv", ",".join(csv_fields("select 1 -- " + "x" * 200_000))))
+    assert log.gaps == ()
+    assert len(log.entries) == 1
