@@ -22,7 +22,13 @@ _BOT = sql.SQL("CURRENT_USER")
 
 def look(oid: int = 0) -> sql.Composable:
     """The query for what is amiss with lasting roles, seen by the end of the role with that OID."""
-    return queries.query("lasting", oid=oid, bookkeeping=naming.BOOKKEEPING, pattern=naming.LASTING)
+    return queries.query(
+        "lasting",
+        oid=oid,
+        bookkeeping=naming.BOOKKEEPING,
+        pattern=naming.LASTING,
+        setting_databases=queries.query("setting_databases"),
+    )
 
 
 def passwords() -> sql.Composable:

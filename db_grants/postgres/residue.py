@@ -5,34 +5,47 @@ Which columns can mention a role is read from the catalogues too, by type (`acli
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
 from db_grants.postgres import links, queries
 
-_EXACT = {
+_PLACES = queries.query("setting_databases").as_string(None)
+_SETTING = f"setdatabase = ANY (ARRAY({_PLACES})) AND "  # as its index begins
+_ONE = {
+    "list": "$1 = ANY ({column})",
+    "one": "{column} = $1",
+    "setting": f"{_SETTING}{{column}} = $1",
+}
+_EXACT = _ONE | {
     "acl": (
         "{column} IS NOT NULL AND EXISTS (SELECT FROM aclexplode({column}) AS held"
         " WHERE $1 IN (held.grantee, held.grantor))"
     ),
-    "list": "$1 = ANY ({column})",
-    "one": "{column} = $1",
-    "shared": "refclassid = 'pg_authid'::regclass AND {column} = $1",  # as its index begins
+    "first": "{column} = $1",
+    "shared": "refclassid = 'pg_authid'::regclass AND {column} = $1",
 }
 # A role that is gone stands in an ACL's text by its number (putid in utils/adt/acl.c), and looking
 # for that is twenty times as quick as taking long ACLs apart. It may find too much, never too little:
 # a role that still stands by its name is found in pg_roles.
-# A row older than the role cannot mention it: its ACL, however long, is not taken apart at all.
-_YOUNG = "{column} IS NOT NULL AND age(xmin) <= (SELECT age FROM since)"
-_QUICK = _EXACT | {"acl": f"({_YOUNG} AND position($1::text IN {{column}}::text) > 0)"}
-# The same for several at once; `$2` matches any of their numbers.
+_QUICK = _ONE | {"acl": "position($1::text IN {column}::text) > 0"}
+# The same for several at once; `$2` matches any of their numbers. What no index tells is compared
+# with all of them by a hash: one by one, a thousand roles would be compared with every row.
 _QUICK_MANY = {
-    "acl": f"({_YOUNG} AND {{column}}::text ~ $2)",
+    "acl": "{column}::text ~ $2",
     "list": "{column} && $1",
-    "one": "{column} = ANY ($1)",
-    "shared": "refclassid = 'pg_authid'::regclass AND {column} = ANY ($1)",
+    "one": "{column} IN (SELECT unnest($1))",
+    "setting": f"{_SETTING}{{column}} = ANY ($1)",
 }
+# Where an index tells it, each role is looked up, as a range of one: what the planner thinks of how
+# often a role is mentioned (half of all rows, for who gave a membership) must not make it read all.
+_PROBES = {
+    "first": "{column} BETWEEN gone.oid AND gone.oid",
+    "shared": "refclassid = 'pg_authid'::regclass AND {column} BETWEEN gone.oid AND gone.oid",
+}
+# A row older than the role cannot mention it: its ACL, however long, is not taken apart at all.
+_YOUNG = sql.SQL("age(xmin) <= (SELECT age FROM since)")
 _NOTE = queries.prepared("note_since", "oid[]")
 
 
@@ -47,14 +60,14 @@ class Search:
         self._quick = _prepared(
             "residue_quick",
             "oid",
-            [_scan(relation, rows, _QUICK) for relation, rows in relations],
+            _scans(relations, _QUICK, "ARRAY[$1]"),
             "= $1",
             "ARRAY[$1]",
         )
         self._many = _prepared(
             "residue_many",
             "oid[], text",
-            [_scan(relation, rows, _QUICK_MANY) for relation, rows in relations],
+            _scans(relations, _QUICK_MANY, "$1"),
             "= ANY ($1)",
             "$1",
         )
@@ -107,18 +120,66 @@ def _prepared(
     return queries.Prepared(name=name, types=types, text=text)
 
 
-def _scan(relation: str, columns: links.Rows, ways: Mapping[str, str]) -> sql.Composable:
-    """What of `columns` mentions the role; `ways` to tell, by kind of column."""
-    mentioned = [
-        sql.SQL(ways[row["kind"]]).format(column=sql.Identifier(row["attribute"]))
-        for row in columns
-    ]
-    label = ".".join([relation, *(row["attribute"] for row in columns)])
-    return sql.SQL(
-        "SELECT {label} AS what, count(*) AS n FROM pg_catalog.{relation} WHERE {mentioned}"
-        " HAVING count(*) > 0"
-    ).format(
-        label=sql.Literal(label),
-        relation=sql.Identifier(relation),
-        mentioned=sql.SQL(" OR ").join(mentioned),
+def _scans(
+    relations: Iterable[tuple[str, links.Rows]], ways: Mapping[str, str], oids: str
+) -> Iterator[sql.Composable]:
+    """Each column an index tells by itself, and all others of a relation together."""
+    for relation, columns in relations:
+        rest = [row for row in columns if row["kind"] not in _PROBES]
+        yield from (_probe(relation, row, oids) for row in columns if row["kind"] in _PROBES)
+        if any(row["kind"] == "acl" for row in rest):
+            yield _scan(relation, rest, ways, _young(relation, rest, ways))
+        elif rest:
+            yield _scan(relation, rest, ways)
+
+
+def _probe(relation: str, column: Mapping[str, str], oids: str) -> sql.Composable:
+    """What mentions any of `oids` in a column that an index tells."""
+    source = sql.SQL(
+        "unnest({oids}) AS gone (oid), LATERAL"
+        " (SELECT FROM {relation} WHERE {mentioned} OFFSET 0) AS found"
+    ).format(oids=sql.SQL(oids), relation=_catalog(relation), mentioned=_mention(column, _PROBES))
+    return _counted(f"{relation}.{column['attribute']}", source)
+
+
+def _young(relation: str, columns: links.Rows, ways: Mapping[str, str]) -> sql.Composable:
+    """Rows of which an ACL must be looked at, or where another column mentions the role.
+
+    OFFSET 0 keeps the planner from looking for both at once: to know an old row as such need not
+    unpack its ACL, mostly the last of its columns.
+    """
+    near = [_YOUNG, *(_mention(row, ways) for row in columns if row["kind"] != "acl")]
+    return sql.SQL("(SELECT {columns} FROM {relation} WHERE {near} OFFSET 0) AS young").format(
+        columns=sql.SQL(", ").join(sql.Identifier(row["attribute"]) for row in columns),
+        relation=_catalog(relation),
+        near=sql.SQL(" OR ").join(near),
     )
+
+
+def _scan(
+    relation: str,
+    columns: Sequence[Mapping[str, str]],
+    ways: Mapping[str, str],
+    rows: sql.Composable | None = None,
+) -> sql.Composable:
+    """What of `columns` mentions the role; `ways` to tell, by kind of column; in `rows` alone."""
+    source = sql.SQL("{rows} WHERE {mentioned}").format(
+        rows=rows or _catalog(relation),
+        mentioned=sql.SQL(" OR ").join(_mention(row, ways) for row in columns),
+    )
+    return _counted(".".join([relation, *(row["attribute"] for row in columns)]), source)
+
+
+def _counted(label: str, source: sql.Composable) -> sql.Composable:
+    return sql.SQL(
+        "SELECT {label} AS what, count(*) AS n FROM {source} HAVING count(*) > 0"
+    ).format(label=sql.Literal(label), source=source)
+
+
+def _catalog(relation: str) -> sql.Identifier:
+    return sql.Identifier("pg_catalog", relation)
+
+
+def _mention(column: Mapping[str, str], ways: Mapping[str, str]) -> sql.Composable:
+    """Whether a row mentions the role in this column."""
+    return sql.SQL(ways[column["kind"]]).format(column=sql.Identifier(column["attribute"]))

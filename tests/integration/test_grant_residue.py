@@ -124,6 +124,22 @@ def test_what_is_older_than_a_role_is_not_taken_apart(shop: Shop, engine: Postgr
             assert len(_asked(link, search, [oid])) == rows
 
 
+def test_who_owns_what_is_older_than_a_role_is_told_all_the_same(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    with shop.connect() as admin:
+        oid = _ghost(admin, "ALTER TABLE app.orders OWNER TO jit_ghost")
+        row = admin.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert row is not None
+    with engine._links.link() as link:
+        search = residue.search(link)
+        for oids in ([oid], [oid, 99999998]):
+            since = f"{{{','.join(map(str, oids))}}} {row[0]}"
+            link.ask(sql.SQL("SELECT set_config('jit.since', {}, false)").format(since))
+            found = {each["what"] for each in _asked(link, search, oids)}
+            assert found == {"pg_class.relacl.relowner", "pg_type.typacl.typowner"}
+
+
 ODD = {
     "an owner": (
         "CREATE TABLE app.odd (id int); ALTER TABLE app.odd OWNER TO jit_ghost",
@@ -143,6 +159,26 @@ ODD = {
         "SELECT lo_create(4242); ALTER LARGE OBJECT 4242 OWNER TO jit_ghost",
         "pg_largeobject_metadata.lomowner",
     ),
+    "one whose membership it gave": (
+        """
+        CREATE ROLE jit_odd; GRANT jit_odd TO CURRENT_USER;
+        UPDATE pg_auth_members SET grantor = 'jit_ghost'::regrole WHERE roleid = 'jit_odd'::regrole
+        """,
+        "pg_auth_members.grantor",
+    ),
+    "a database": ("ALTER DATABASE {} OWNER TO jit_ghost", "pg_database.datdba"),
+    "defaults of its own": (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE jit_ghost GRANT SELECT ON TABLES TO PUBLIC",
+        "pg_default_acl.defaclrole",
+    ),
+    "a setting in one database": (
+        "ALTER ROLE jit_ghost IN DATABASE {} SET work_mem = '1MB'",
+        "pg_db_role_setting.setrole",
+    ),
+    "a setting in a database that is gone": (
+        "INSERT INTO pg_db_role_setting SELECT 4242, 'jit_ghost'::regrole, ARRAY['work_mem=1MB']",
+        "pg_db_role_setting.setrole",
+    ),
     "a right to set": ("GRANT SET ON PARAMETER work_mem TO jit_ghost", "pg_parameter_acl.paracl"),
 }
 
@@ -153,7 +189,7 @@ def test_what_else_mentions_a_role_that_is_gone_is_found(
 ) -> None:
     given, column = ODD[place]
     with shop.connect() as admin:
-        oid = _ghost(admin, given)
+        oid = _ghost(admin, given.format(shop.database))
     try:
         (found,) = [line for line in _found(shop, oid) if column in line]
         assert found.startswith("1 in ")

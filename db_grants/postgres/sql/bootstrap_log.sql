@@ -89,8 +89,12 @@ GRANT EXECUTE ON FUNCTION jit_admin.statement_log(text, timestamptz, bigint) TO 
 CREATE OR REPLACE FUNCTION jit_admin.lasting_passwords() RETURNS SETOF text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-    SELECT rolname::text FROM pg_authid
-     WHERE rolpassword IS NOT NULL AND (rolname = {bookkeeping} OR rolname ~ {lasting})
+    SELECT rolname::text FROM pg_authid -- by ranges of names: live grants have passwords, all of them
+     WHERE (rolname = {bookkeeping}
+            OR rolname >= 'jit_s_' AND rolname < 'jit_s`'
+            OR rolname >= 'jit_a_' AND rolname < 'jit_a`'
+            OR rolname >= 'jit_u_' AND rolname < 'jit_u`')
+       AND rolpassword IS NOT NULL AND (rolname = {bookkeeping} OR rolname ~ {lasting})
 $body$;
 ALTER FUNCTION jit_admin.lasting_passwords() OWNER TO CURRENT_USER;
 REVOKE ALL ON FUNCTION jit_admin.lasting_passwords() FROM PUBLIC;

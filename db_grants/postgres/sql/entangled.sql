@@ -3,4 +3,8 @@
 -- what its owner may.
 SELECT ownerid AS oid FROM pg_prepared_xact() WHERE ownerid = ANY ($1)
 UNION
-SELECT refobjid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY ($1)
+SELECT ended.oid
+  FROM unnest($1) AS ended (oid)
+ WHERE EXISTS (SELECT FROM pg_shdepend -- by its index: a range, even of one, seems rare to the planner
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid BETWEEN ended.oid AND ended.oid
+               OFFSET 0)

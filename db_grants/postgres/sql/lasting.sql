@@ -3,35 +3,43 @@
 -- SET ROLE to them, and what is done so outlives the grant. `shared`: somebody other than the role
 -- with OID {oid} may act as that role now, so it may be theirs.
 --
--- What the bot may administer is read from its own memberships, which the bootstrap makes directly:
--- pg_has_role would work all of them out again for each of a thousand roles. Everything is asked for
--- by a range of names or by OID, so that live grants, however many, need not be read; and names are
--- only taken apart of what was found to have something.
+-- Everything is asked for by a range of names or by OID, so that live grants, however many, need not be
+-- read; and whether a role is one of ours, and the bot may administer it, is only asked of what was
+-- found to have something. That the bot may is read from its own memberships, which the bootstrap makes
+-- directly: pg_has_role would work all of them out again.
 WITH RECURSIVE bot AS MATERIALIZED (
     SELECT oid, rolsuper, current_setting('server_version_num')::int < 160000 AS before_16
       FROM pg_roles WHERE rolname = current_user
 ), candidate AS MATERIALIZED (
-    SELECT r.oid, r.rolname::text AS role, r.rolcanlogin
-      FROM pg_roles r
-     WHERE (r.rolname = {bookkeeping}
-            OR r.rolname >= 'jit_s_' AND r.rolname < 'jit_s`'
-            OR r.rolname >= 'jit_a_' AND r.rolname < 'jit_a`'
-            OR r.rolname >= 'jit_u_' AND r.rolname < 'jit_u`')
-       AND ((SELECT before_16 OR rolsuper FROM bot)
-            OR EXISTS (SELECT FROM pg_auth_members m
-                        WHERE m.roleid = r.oid AND m.member = (SELECT oid FROM bot) AND m.admin_option))
+    SELECT oid, rolcanlogin
+      FROM pg_roles
+     WHERE rolname = {bookkeeping}
+        OR rolname >= 'jit_s_' AND rolname < 'jit_s`'
+        OR rolname >= 'jit_a_' AND rolname < 'jit_a`'
+        OR rolname >= 'jit_u_' AND rolname < 'jit_u`'
 ), ids AS MATERIALIZED (
-    SELECT array_agg(oid) AS of_all FROM candidate
+    SELECT array_agg(oid) AS of_all, min(oid) AS lowest, max(oid) AS highest FROM candidate
 ), giver AS ( -- every grantor there is: a few, however many memberships
     SELECT min(grantor) AS oid FROM pg_auth_members
     UNION ALL
     SELECT (SELECT min(grantor) FROM pg_auth_members WHERE grantor > giver.oid) FROM giver WHERE oid IS NOT NULL
+), given AS ( -- by lasting roles; before 16 no index tells who gave a membership: they are all read, once
+    SELECT m.grantor, m.member, m.roleid
+      FROM giver, LATERAL (SELECT * FROM pg_auth_members WHERE grantor = giver.oid OFFSET 0) AS m
+     WHERE NOT (SELECT before_16 FROM bot) AND giver.oid = ANY ((SELECT of_all FROM ids)::oid[])
+    UNION ALL
+    SELECT grantor, member, roleid -- IS TRUE: no join, for which they might be sorted
+      FROM pg_auth_members
+     WHERE (SELECT before_16 FROM bot) AND (grantor IN (SELECT oid FROM candidate)) IS TRUE
 ), found (oid, kind, database, what, at) AS (
     SELECT s.refobjid, 'owned', coalesce(d.datname, current_database())::text, count(*)::text, NULL::timestamptz
       FROM pg_shdepend s
       LEFT JOIN pg_database d ON d.oid = s.dbid
      WHERE s.refclassid = 'pg_authid'::regclass
        AND s.refobjid = ANY ((SELECT of_all FROM ids)::oid[])
+       -- Says nothing new, but that it is few: or else the planner, with many live grants of few scopes,
+       -- reads all dependencies there are.
+       AND s.refobjid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
        AND s.deptype = 'o'
      GROUP BY s.refobjid, d.datname
     UNION ALL
@@ -42,26 +50,33 @@ WITH RECURSIVE bot AS MATERIALIZED (
     SELECT s.setrole, 'settings', d.datname::text, array_to_string(s.setconfig, ', '), NULL
       FROM pg_db_role_setting s
       LEFT JOIN pg_database d ON d.oid = s.setdatabase
-     WHERE s.setdatabase = ANY (ARRAY(SELECT oid FROM pg_database UNION ALL SELECT 0))
+     WHERE s.setdatabase = ANY (ARRAY({setting_databases}))
        AND s.setrole = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
     SELECT oid, 'login', NULL, NULL, NULL FROM candidate WHERE rolcanlogin
     UNION ALL -- what the bot lent itself, and had no time to give back
-    SELECT m.roleid, 'borrowed', NULL, NULL, NULL
-      FROM pg_auth_members m
-     WHERE m.member = (SELECT oid FROM bot)
-       AND ((SELECT before_16 FROM bot) OR m.grantor = m.member)
-       AND m.roleid = ANY ((SELECT of_all FROM ids)::oid[])
+    SELECT roleid, 'borrowed', NULL, NULL, NULL
+      FROM pg_auth_members
+     WHERE NOT (SELECT before_16 FROM bot)
+       AND member = (SELECT oid FROM bot)
+       AND grantor = (SELECT oid FROM bot)
+       AND roleid = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
-    SELECT m.grantor, 'onward', pg_get_userbyid(m.member)::text, pg_get_userbyid(m.roleid)::text, NULL
-      FROM pg_auth_members m
-     WHERE m.grantor = ANY (ARRAY(SELECT oid FROM giver JOIN candidate USING (oid)))
+    SELECT roleid, 'borrowed', NULL, NULL, NULL
+      FROM pg_auth_members
+     WHERE (SELECT before_16 FROM bot)
+       AND member = (SELECT oid FROM bot)
+       AND roleid = ANY ((SELECT of_all FROM ids)::oid[])
+    UNION ALL
+    SELECT grantor, 'onward', pg_get_userbyid(member)::text, pg_get_userbyid(roleid)::text, NULL FROM given
 )
 SELECT role, kind, database, what, at,
        EXISTS (SELECT FROM pg_roles r, bot
                 WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid NOT IN ({oid}, bot.oid, found.oid)
                   AND pg_has_role(r.oid, found.oid, 'MEMBER')) AS shared
-  FROM found
-  JOIN candidate USING (oid)
- WHERE role = {bookkeeping} OR role ~ {pattern}
+  FROM found, bot, LATERAL (SELECT rolname::text AS role FROM pg_roles r WHERE r.oid = found.oid OFFSET 0) AS named
+ WHERE (role = {bookkeeping} OR role ~ {pattern})
+   AND (before_16 OR rolsuper
+        OR EXISTS (SELECT FROM pg_auth_members m
+                    WHERE m.roleid = found.oid AND m.member = bot.oid AND m.admin_option))
  ORDER BY kind, role, database, what
