@@ -211,7 +211,7 @@ def test_a_bot_that_lost_its_power_is_told_as_such_and_mends(
 
 
 @pytest.mark.fault(
-    "F-34c",
+    "F-34d",
     "the bot lost CREATEROLE alone",
     how="ALTER ROLE",
     expects="what is live ends: the functions of the bootstrap need no power of the bot's",

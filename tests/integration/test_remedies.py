@@ -10,7 +10,7 @@ from bot import model
 from bot.audit.findings import Finding, Kind
 from bot.comparing import differences, reconcile, remedies
 from db_grants import spec
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import Shop, without_deputies
 from tests.integration.test_reconcile import live, with_oid
 
 
@@ -53,7 +53,7 @@ BY_HAND = [
 def test_a_role_that_a_superuser_made_with_our_mark(
     shop: Shop, role: str, options: str, kind: Kind, what: str
 ) -> None:
-    """The bot has no power over it from 16 on, and says so instead of trying for ever."""
+    """On its own the bot has no power over it from 16 on, and says so instead of trying for ever."""
     as_superuser(shop, f"CREATE ROLE {role} LOGIN {options}", MARK.format(role=role))
     as_superuser(shop, f"GRANT SELECT ON app.orders TO {role}")
     try:
@@ -61,10 +61,24 @@ def test_a_role_that_a_superuser_made_with_our_mark(
             old = admin.info.server_version < 160000
         if old and "Odd" not in role:
             pytest.skip("up to 15 the bot may end it, and does")
-        _is_told_and_typed(shop, kind, what)
+        with without_deputies(shop):
+            _is_told_and_typed(shop, kind, what)
     finally:
         if "Odd" in role:  # somebody's own: it is still theirs
             as_superuser(shop, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("options", ["", "CREATEDB"])
+def test_a_role_that_a_superuser_marked_as_ours_is_ended_when_it_is_over(
+    shop: Shop, options: str
+) -> None:
+    as_superuser(shop, f"CREATE ROLE jit_aaaa7777 LOGIN {PAST} {options} PASSWORD 'x'")
+    as_superuser(
+        shop, MARK.format(role="jit_aaaa7777"), "GRANT SELECT ON app.orders TO jit_aaaa7777"
+    )
+    (found,) = look(shop)
+    assert (found.kind, bool(found.done)) == (Kind.ORPHAN, True)
+    assert look(shop) == []
 
 
 def _is_told_and_typed(shop: Shop, kind: Kind, what: str) -> None:

@@ -2,7 +2,7 @@
 -- From 16 on whoever makes a role administers it, and every later statement of theirs about any role
 -- works out anew what they administer: a role made by one of these the bot does not administer, so
 -- neither its grants nor its ends grow slower with their number. They touch no role but temporary ones.
-CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], unpowered boolean) RETURNS void
+CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], also_superusers boolean) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
@@ -13,7 +13,7 @@ BEGIN
       FROM unnest(names) AS given (name) JOIN pg_roles r ON r.rolname = given.name
      WHERE r.rolname !~ {temporary}
         OR r.rolname IN ({bookkeeping}, {quarantine}, session_user)
-        OR (unpowered AND (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls))
+        OR (r.rolsuper AND NOT also_superusers)
         OR NOT (coalesce(starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":'), false)
                 OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
                             WHERE m.member = r.oid AND b.rolname = {bookkeeping} AND NOT m.admin_option
@@ -62,7 +62,7 @@ CREATE OR REPLACE FUNCTION jit_admin.set_password(name text, verifier text) RETU
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    PERFORM jit_admin.require_temporary(ARRAY[name], true);
+    PERFORM jit_admin.require_temporary(ARRAY[name], false);
     IF NOT starts_with(verifier, 'SCRAM-SHA-256$') THEN
         RAISE EXCEPTION 'this is no verifier' USING ERRCODE = '42501';
     END IF;
@@ -75,7 +75,7 @@ CREATE OR REPLACE FUNCTION jit_admin.set_deadline(name text, until timestamptz, 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    PERFORM jit_admin.require_temporary(ARRAY[name], true);
+    PERFORM jit_admin.require_temporary(ARRAY[name], false);
     IF NOT starts_with(note, '{{"grant":') OR NOT isfinite(until) THEN
         RAISE EXCEPTION 'this is no deadline' USING ERRCODE = '42501';
     END IF;
@@ -84,14 +84,14 @@ BEGIN
 END
 $body$;
 
--- Nobody logs in as these any more. Also where somebody has given them powers.
+-- Nobody logs in as these any more, also where somebody has made them superusers.
 CREATE OR REPLACE FUNCTION jit_admin.shut_roles(names text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     name text;
 BEGIN
-    PERFORM jit_admin.require_temporary(names, false);
+    PERFORM jit_admin.require_temporary(names, true);
     FOREACH name IN ARRAY names LOOP
         EXECUTE format('ALTER ROLE %I NOLOGIN CONNECTION LIMIT 0 VALID UNTIL %L PASSWORD NULL', name, '-infinity');
     END LOOP;
@@ -108,7 +108,7 @@ DECLARE
     held record;
     name text;
 BEGIN
-    PERFORM jit_admin.require_temporary(names, true);
+    PERFORM jit_admin.require_temporary(names, false);
     FOR held IN
         SELECT g.rolname AS role, r.rolname AS member, pg_get_userbyid(m.grantor) AS grantor
           FROM pg_auth_members m
@@ -133,7 +133,7 @@ AS $body$
 DECLARE
     name text;
 BEGIN
-    PERFORM jit_admin.require_temporary(names, true);
+    PERFORM jit_admin.require_temporary(names, false);
     IF current_setting('server_version_num')::int >= 160000 THEN -- before, CREATEROLE is enough
         FOR name IN
             SELECT r.rolname FROM pg_roles r
@@ -152,7 +152,7 @@ CREATE OR REPLACE FUNCTION jit_admin.drop_roles(names text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    PERFORM jit_admin.require_temporary(names, false);
+    PERFORM jit_admin.require_temporary(names, true);
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = ANY (names) AND rolcanlogin) THEN
         RAISE EXCEPTION 'a role that can log in is not dropped' USING ERRCODE = '42501';
     END IF;
