@@ -12,7 +12,7 @@ from bench.measure import Line, Verdict, at_most
 from bench.stage import GOAL, Stage, Told
 
 _ALONE = 20  # single ends measured for lateness
-_APART, _SETTING_UP = timedelta(seconds=0.5), 3.0
+_APART, _SETTING_UP = timedelta(seconds=0.5), 2.0
 _WITHIN = {1_000: 1.0, 10_000: 9.0}  # seconds for so many at once
 _PEERS_MOST = 1000  # due in one instant by other ways: what they show, they show by then
 
@@ -92,7 +92,7 @@ def _burst(
 ) -> Generator[Told, None, float]:
     with core.state(stage.folder, kind, at) as url, core.running(at, url) as made:
         made.service.start()
-        deadline = core.soon(3 + count / 300)
+        deadline = core.soon(3 + count / 500)
         ids = core.record(made.store, at, count, deadline)
         assert datetime.now(UTC) < deadline, "setting up took longer than the time to the deadline"
         core.wait(lambda: not core.live(made.store, ids), 90 + count / 10, 0.1)

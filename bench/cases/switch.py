@@ -43,7 +43,7 @@ def kill_switch(stage: Stage) -> Iterator[Told]:
 def _peers(stage: Stage, rates: Mapping[str, float], ours: Mapping[str, float]) -> Iterator[Told]:
     """On the slower record of the two, from the moment the order is recorded."""
     size = (stage.sizes.switch, GOAL.switch)
-    for name in _BOUNDS.keys() & rates.keys():
+    for name in [each for each in _BOUNDS if each in rates]:
         limit = rates[ways.RawSuperuser.name] / rates[name]
         for case in (_SHUT, _REMOVED):
             ratio, top = (
