@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import mapping, readable, tables
+from bot.store import bulk, mapping, readable, tables
 
 _GRANT, _EVENT = tables.access_grant, tables.audit_event
 _OPEN = _GRANT.c.access_ended_at.is_(None)
@@ -66,7 +66,9 @@ def page(
 
 def some(connection: sa.Connection, ids: Sequence[str]) -> tuple[Door, ...]:
     """Of these grants, the doors that may be open."""
-    query = sa.select(*_COLUMNS).where(_GRANT.c.id.in_(ids), _OPEN, _GRANT.c.status.in_(_STATUSES))
+    query = sa.select(*_COLUMNS).where(
+        bulk.Among(_GRANT.c.id, ids), _OPEN, _GRANT.c.status.in_(_STATUSES)
+    )
     return readable.values(connection, Door, _GRANT, query)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import mapping, readable, tables
+from bot.store import bulk, mapping, readable, tables
 from bot.store.instant import Instant, free
 
 _GRANT = tables.access_grant
@@ -87,14 +87,14 @@ def take(
         return ()
     taken = connection.execute(
         sa.update(_GRANT)
-        .where(_GRANT.c.id.in_(ids), _REVOKING, phase, free(_GRANT.c.claimed_until))
+        .where(bulk.Among(_GRANT.c.id, ids), _REVOKING, phase, free(_GRANT.c.claimed_until))
         .values(fence=_GRANT.c.fence + 1, claimed_by=holder, claimed_until=Instant(lease))
         .returning(_GRANT)
     )
     try:
         grants = [mapping.value_from(model.Grant, row, _GRANT) for row in taken]
     except readable.BROKEN:
-        ours = sa.select(_GRANT).where(_GRANT.c.id.in_(ids), _GRANT.c.claimed_by == holder)
+        ours = sa.select(_GRANT).where(bulk.Among(_GRANT.c.id, ids), _GRANT.c.claimed_by == holder)
         grants = list(readable.values(connection, model.Grant, _GRANT, ours))
     return tuple(sorted(grants, key=lambda grant: (grant.expires_at, grant.id)))
 
@@ -128,10 +128,7 @@ def change_each(
     connection: sa.Connection, names: Collection[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Set the columns `names` of each row's grant to what the row says; rows also name the `id`."""
-    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
-    statement = sa.update(_GRANT).where(_GRANT.c.id == sa.bindparam("old_id")).values(values)
-    given = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in rows]
-    connection.execute(statement, given)
+    bulk.update(connection, _GRANT, names, rows)
 
 
 def forget_pauses(connection: sa.Connection) -> None:
@@ -154,7 +151,7 @@ def _fenced(
     fences: Mapping[str, int], condition: sa.ColumnElement[bool]
 ) -> sa.Select[tuple[str, int]]:
     """In the order of their ids, so that two who lock some of the same never wait for one another."""
-    query = sa.select(_GRANT.c.id, _GRANT.c.fence).where(_GRANT.c.id.in_(fences), condition)
+    query = sa.select(_GRANT.c.id, _GRANT.c.fence).where(bulk.Among(_GRANT.c.id, fences), condition)
     return query.order_by(_GRANT.c.id)
 
 
@@ -167,4 +164,4 @@ def _of(
 
 def _set(connection: sa.Connection, ids: Sequence[str], values: Mapping[str, Any]) -> None:
     if ids:
-        connection.execute(sa.update(_GRANT).where(_GRANT.c.id.in_(ids)).values(values))
+        connection.execute(sa.update(_GRANT).where(bulk.Among(_GRANT.c.id, ids)).values(values))

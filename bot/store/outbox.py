@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors
-from bot.store import mapping, tables, upsert
+from bot.store import bulk, mapping, tables
 from bot.store.instant import Instant, free
 
 _BOX = tables.outbox
@@ -80,7 +80,7 @@ def _hold_redraws(
     rows = connection.execute(
         sa.select(_BOX.c.kind, _BOX.c.lane, _BOX.c.request_id, _BOX.c.data)
         .where(
-            _BOX.c.lane.in_({each.values["lane"] for each in wanted}),
+            bulk.Among(_BOX.c.lane, {each.values["lane"] for each in wanted}),
             _BOX.c.kind.in_({each.values["kind"] for each in wanted}),
             _BOX.c.settled_at.is_(None),
             _BOX.c.claimed_until.is_(None),
@@ -94,9 +94,7 @@ def _hold_redraws(
 
 def write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Numbered in their order. A key that was used is not used again."""
-    if rows:
-        statement = upsert.insert(connection, _BOX).on_conflict_do_nothing()
-        connection.execute(statement, rows)
+    bulk.insert(connection, _BOX, rows, but_taken=True)
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import chain, faults, proof
+from bot.store import bulk, chain, faults, mapping, proof, tables
 
 LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
 
@@ -37,10 +37,9 @@ def hold(connection: sa.Connection) -> tuple[int, str]:
 
 def append(connection: sa.Connection, events: Sequence[model.AuditEvent]) -> None:
     """Write the events that follow. For whoever holds the tip."""
+    if len(events) > 1:
+        bulk.insert(connection, tables.audit_event, [mapping.values_of(each) for each in events])
+        return
     insert = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRES
-    rows = [proof.row_of(event) for event in events]
     with faults.cursor_of(connection) as cursor:
-        if len(rows) == 1:
-            cursor.execute(insert, rows[0])
-        else:
-            cursor.executemany(insert, rows)
+        cursor.execute(insert, proof.row_of(events[0]))

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, change, ends, mapping, outbox, tables, tip, upsert
+from bot.store import bulk, chain, change, ends, mapping, outbox, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -292,7 +292,7 @@ class Transaction(Reads):
         values = {**change.FRESH_STEP, **changes}
         change.check(values)
         self.connection.execute(
-            sa.update(table).where(table.c.id.in_(ids)).values({**values, "status": to})
+            sa.update(table).where(bulk.Among(table.c.id, ids)).values({**values, "status": to})
         )
         told = {"from": from_, **change.told(changes)}
         for grant_id in ids:

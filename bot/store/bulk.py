@@ -1,0 +1,154 @@
+"""Many rows in one statement, by the driver itself: a thousand ends write ten thousand of them.
+
+PostgreSQL is given all rows as one JSON text and takes it apart: one message and one plan, whatever
+their number. SQLite runs its statement row by row, within this process anyway.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+from bot.store import columns, faults, mapping
+
+Row = Mapping[str, Any]  # by the columns' keys
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_is_doubtful = re.compile(r"\\u(?:0000|d[89a-f])").search  # perhaps what no database can hold
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def insert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, but_taken: bool = False
+) -> None:
+    """Insert rows of the same columns, in their order; `but_taken`: those whose key is free."""
+    if rows:
+        statement = functools.partial(_insertion, but_taken=but_taken)
+        _run(connection, statement, table, tuple(rows[0]), rows)
+
+
+def update(
+    connection: sa.Connection, table: sa.Table, names: Collection[str], rows: Sequence[Row]
+) -> None:
+    """Set the columns `names` of each row's `id` to what the row says."""
+    _run(connection, _change, table, (*sorted(names), "id"), rows)
+
+
+class Among(FunctionElement[bool]):
+    """Whether a column of text is one of some words.
+
+    One statement for any number of them, so that it is put together, taken apart and planned once.
+    """
+
+    name = "among"
+    type = sa.Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: sa.ColumnElement[Any], words: Iterable[str]) -> None:
+        """At best by an index of the column."""
+        super().__init__(column, sa.literal(_encode(list(words)), sa.Text))
+
+
+@compiles(Among, "postgresql")
+def _among_postgresql(element: Among, compiler: Any, **options: Any) -> str:
+    column, words = (compiler.process(each, **options) for each in element.clauses)
+    return f"({column} = ANY (ARRAY(SELECT json_array_elements_text(({words})::json))))"
+
+
+@compiles(Among, "sqlite")
+def _among_sqlite(element: Among, compiler: Any, **options: Any) -> str:
+    column, words = (compiler.process(each, **options) for each in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({words})))"
+
+
+def _run(
+    connection: sa.Connection,
+    statement: Callable[[str, Sequence[str], str | None], str],
+    table: sa.Table,
+    keys: tuple[str, ...],
+    rows: Sequence[Row],
+) -> None:
+    on_sqlite = connection.dialect.name == "sqlite"
+    ways = [(key, *_way(table.c[key], on_sqlite=on_sqlite)) for key in keys]
+    plain = [
+        {name: None if (value := row[key]) is None else say(value) for key, name, say in ways}
+        for row in rows
+    ]
+    names = [name for _, name, _ in ways]
+    with faults.cursor_of(connection) as cursor:
+        if on_sqlite:
+            text = statement(table.name, names, None)
+            cursor.executemany(text, [tuple(row.values()) for row in plain])
+        else:
+            text = statement(table.name, names, _recordset(connection.dialect, table, keys))
+            cursor.execute(text, (_as_json(plain),))
+
+
+def _insertion(table: str, names: Sequence[str], given: str | None, *, but_taken: bool) -> str:
+    listed = ", ".join(names)
+    marks = ", ".join("?" * len(names))
+    source = f"SELECT {listed} FROM {given}" if given else f"VALUES ({marks})"
+    taken = " ON CONFLICT DO NOTHING" if but_taken else ""
+    return f"INSERT INTO {table} ({listed}) {source}{taken}"
+
+
+def _change(table: str, names: Sequence[str], given: str | None) -> str:
+    *changed, key = names
+    values = ", ".join(f"{each} = {f'given.{each}' if given else '?'}" for each in changed)
+    source = f"FROM {given} WHERE {table}.{key} = given.{key}" if given else f"WHERE {key} = ?"
+    return f"UPDATE {table} SET {values} {source}"
+
+
+@functools.lru_cache(64)
+def _recordset(dialect: sa.Dialect, table: sa.Table, keys: Sequence[str]) -> str:
+    """Rows of the parameter, with the types that the table gives them."""
+    taken = [table.c[key] for key in keys]
+    typed = ", ".join(f"{each.name} {each.type.compile(dialect=dialect)}" for each in taken)
+    return f"json_to_recordset(%s::json) AS given ({typed})"
+
+
+def _as_json(rows: Sequence[Row]) -> str:
+    text = _encode(rows)
+    return _encode(mapping.plain(rows)) if _is_doubtful(text) else text
+
+
+@functools.cache
+def _way(column: sa.Column[Any], *, on_sqlite: bool) -> tuple[str, Callable[[Any], Any]]:
+    """What a column is called, and how its values are told in JSON's own types.
+
+    SQLite has no type for JSON: there what is nested is text.
+    """
+    kind = column.type
+    if isinstance(kind, sa.JSON | columns.Several):
+        return column.name, _nested if on_sqlite else _same
+    ways: Mapping[type, Callable[[Any], Any]] = {
+        columns.Moment: _moment,
+        columns.Span: _span,
+        columns.Words: columns.clean,
+        sa.Enum: str,
+    }
+    return column.name, next((way for of, way in ways.items() if isinstance(kind, of)), _same)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _nested(value: Any) -> str:
+    return _encode(list(value) if isinstance(value, tuple) else value)
+
+
+def _span(value: timedelta) -> int:
+    return value // _MICROSECOND
+
+
+def _moment(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("the store takes aware datetimes only")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
