@@ -30,7 +30,7 @@ ENGINE = {
     "remove": (1, 1),
 }
 # Turns on the record's wire and transactions that write to it, of each use case.
-RECORD = {"activate": (40, 5), "reveal": (24, 2), "close": (36, 4), "clean": (40, 5)}
+RECORD = {"activate": (14, 3), "reveal": (8, 1), "close": (18, 3), "clean": (16, 3)}
 _MANY = 40
 
 
