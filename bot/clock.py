@@ -43,7 +43,7 @@ def _wall() -> datetime:
     return datetime.now(UTC)
 
 
-def _passed() -> float:
+def passed() -> float:
     """Seconds on a clock that nobody sets; where there is one, that counts the machine's sleep.
 
     https://man7.org/linux/man-pages/man2/clock_gettime.2.html
@@ -68,7 +68,7 @@ class SystemClock:
         self,
         *,
         wall: Callable[[], datetime] = _wall,
-        passed: Callable[[], float] = _passed,
+        passed: Callable[[], float] = passed,
     ) -> None:
         """`passed`: seconds, on a clock that nobody sets."""
         self._wall, self._passed = wall, passed

@@ -151,11 +151,11 @@ class Grants:
 
         Raises NotFound, NotAllowed, TooLate; Busy when the target does not answer.
         """
-        story = self._story(grant_id)
-        actor = store.Actor(kind="user", id=person_id, name=story.request.requester_name)
+        request, grant = self._store.pair(grant_id)
+        actor = store.Actor(kind="user", id=person_id, name=request.requester_name)
         with refusal.recorded(self._store, actor, grant_id, "reveal"):
-            grant = self._check_reveal(story, person_id)
-            return self._reveal(story, grant, actor)
+            self._check_reveal(request, grant, person_id)
+            return self._reveal(request, grant, actor)
 
     def give_back(self, grant_id: str, person_id: str) -> model.Story:
         """The requester is done. Raises NotFound, NotAllowed, TooLate."""
@@ -205,7 +205,7 @@ class Grants:
 
     def shorten(self, grant_id: str, left: timedelta, login: str) -> model.Grant:
         """Bring the deadline nearer, never later. Raises NotFound, TooLate, NotAllowed."""
-        grant = _grant_of(self._story(grant_id))
+        grant = self._grant(grant_id)
         if grant.status is not _ACTIVE:
             raise errors.TooLate(f"Grant {grant_id} is not active.")
         expires_at = self._now() + max(left, timedelta(0))
@@ -222,12 +222,17 @@ class Grants:
         _grant_of(story)
         return story
 
-    def _check_reveal(self, story: model.Story, person_id: str) -> model.Grant:
-        grant = _grant_of(story)
-        if story.request.requester_id != person_id:
-            raise errors.NotAllowed(
-                f"Only {story.request.requester_name} can open these credentials."
-            )
+    def _grant(self, grant_id: str) -> model.Grant:
+        grant = self._store.find_grant(grant_id)
+        if grant is None:
+            raise errors.NotFound(f"There is no grant {grant_id}.")
+        return grant
+
+    def _check_reveal(
+        self, request: model.AccessRequest, grant: model.Grant, person_id: str
+    ) -> None:
+        if request.requester_id != person_id:
+            raise errors.NotAllowed(f"Only {request.requester_name} can open these credentials.")
         person = self._directory.person(person_id)
         if person.refusal is not None:
             raise errors.NotAllowed(f"{person.refusal.value.capitalize()} cannot hold access.")
@@ -235,16 +240,15 @@ class Grants:
             raise errors.TooLate("This is still being granted. Try again in a moment.")
         if grant.status is not _ACTIVE or self._now() >= grant.expires_at:
             raise errors.TooLate(settled.ended(grant, self._now()))
-        return grant
 
     def _reveal(
-        self, story: model.Story, grant: model.Grant, actor: store.Actor
+        self, request: model.AccessRequest, grant: model.Grant, actor: store.Actor
     ) -> spec.Credential:
         engine = places.engine_of(self._engines, grant)
         if engine is None or grant.role_oid is None:
             raise errors.Busy(_unreachable(grant))
         role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)
-        database = catalogs.scope_from_json(story.request.scope).database
+        database = catalogs.scope_from_json(request.scope).database
         self._note_reveal(grant, actor)
         faults.checkpoint("reveal-recorded")
         try:
@@ -296,7 +300,7 @@ class Grants:
         ended and could not be recorded.
         """
         while True:
-            grant = _grant_of(self._story(grant_id))
+            grant = self._grant(grant_id)
             if grant.status not in phases.MAY_BE_ENDED:
                 raise errors.TooLate(settled.ended(grant, self._now()))
             try:

@@ -178,6 +178,7 @@ class Phase(abc.ABC, Generic[Result]):
                     _say_delayed(tx, grant)
                 else:
                     self._say(tx, before[grant.id], grant, outcome)
+        self._claims.note_over(told)
         note_fenced_off(grants, told)
         return told
 

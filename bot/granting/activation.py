@@ -6,6 +6,7 @@ the target goes through an end (REVOKING, activation unknown), which proves that
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -49,23 +50,24 @@ class Activation:
 
     def attempt(self, grant_id: str) -> model.Grant:
         """Try once, unless another replica does. A target's failure is recorded, not raised."""
-        with self._claims.hold(grant_id, model.GrantStatus.ACTIVATING, claims.MAKING) as grant:
-            if grant is None:
+        activating = model.GrantStatus.ACTIVATING
+        with self._claims.hold_for(grant_id, activating, claims.MAKING, self._intend) as intent:
+            if intent is None:
                 return self._store.grant(grant_id)
-            tried = self._attempt(grant)
+            tried = self._attempt(intent)
         self._wake()  # what it became may have waited for our claim to end
         return tried
 
-    def _attempt(self, grant: model.Grant) -> model.Grant:
-        engine = places.engine_of(self._engines, grant)
+    def _attempt(self, intent: "_Intent") -> model.Grant:
+        grant, engine = intent.grant, intent.engine
+        if engine is None:
+            self._claims.note_over((grant,))
+            return grant
+        faults.checkpoint("activation-intended")
         try:
-            if self._clock.now() >= grant.activate_by:
-                return self._give_up(grant, "time to activate is over")
-            if engine is None:
-                return self._give_up(grant, f"no connection to {grant.target} is set up")
-            return self._make(self._store.story(grant.id), self._intend(grant), engine)
+            return self._make(intent.request, grant, engine)
         except errors.Conflict:  # ended by somebody meanwhile; that end finds what we made
-            if engine is not None and not self._is_ours(grant):
+            if not self._is_ours(grant):
                 self._undo(grant, engine)
             return self._store.grant(grant.id)
 
@@ -96,35 +98,41 @@ class Activation:
         with self._store.begin(store.SYSTEM) as tx:
             tx.record("grant.late_role_removed", grant.id, {"role_name": role.name})
 
-    def _intend(self, grant: model.Grant) -> model.Grant:
-        now = self._clock.now()
-        with self._store.begin(store.SYSTEM) as tx:
-            intended = tx.note_grant(
-                grant.id,
-                model.GrantStatus.ACTIVATING,
-                event=None,  # recorded when it was approved; the deadline is told once it is live
-                expires_at=now + grant.duration,
-                fence=grant.fence,
-                goes_on=True,
-                attempts=grant.attempts + 1,
-                next_attempt_at=now + retry.pause(grant.attempts + 1),
-            )
-        faults.checkpoint("activation-intended")
-        return intended
+    def _intend(self, tx: store.Transaction, grant: model.Grant) -> "_Intent":
+        request, engine = tx.request(grant.id), places.engine_of(self._engines, grant)
+        if tx.at >= grant.activate_by:
+            over = _write_off(tx, grant, "time to activate is over")
+            return _Intent(request=request, grant=over, engine=None)
+        if engine is None:
+            over = _write_off(tx, grant, f"no connection to {grant.target} is set up")
+            return _Intent(request=request, grant=over, engine=None)
+        intended = tx.note_grant(
+            grant.id,
+            model.GrantStatus.ACTIVATING,
+            event=None,  # recorded when it was approved; the deadline is told once it is live
+            expires_at=tx.at + grant.duration,
+            fence=grant.fence,
+            goes_on=True,
+            attempts=grant.attempts + 1,
+            next_attempt_at=tx.at + retry.pause(grant.attempts + 1),
+        )
+        return _Intent(request=request, grant=intended, engine=engine)
 
-    def _make(self, story: model.Story, grant: model.Grant, engine: engines_.Engine) -> model.Grant:
+    def _make(
+        self, request: model.AccessRequest, grant: model.Grant, engine: engines_.Engine
+    ) -> model.Grant:
         try:
             measured = self._skew.check(grant.target)
             if measured.large:
                 why = skew.sentence(measured)
                 return self._give_up(grant, why, nothing_exists=grant.attempts == 1)
-            role = self._create(engine, _spec_of(story.request, grant), grant)
+            role = self._create(engine, _spec_of(request, grant), grant)
         except _FINAL as error:
             return self._give_up(grant, str(error), nothing_exists=grant.attempts == 1)
         except target_errors.DbGrantsError as error:
             return self._delay(grant, error)
         faults.checkpoint("role-created")
-        return self._live(story, grant, role)
+        return self._live(request, grant, role)
 
     def _create(
         self, engine: engines_.Engine, wanted: spec.GrantSpec, grant: model.Grant
@@ -138,10 +146,12 @@ class Activation:
             return engine.create(wanted)
 
     def _ensure_ours(self, grant: model.Grant) -> None:
-        if not self._is_ours(grant):
+        if not self._claims.ensured(grant):
             raise errors.Conflict(f"Another replica works on grant {grant.id} by now.")
 
-    def _live(self, story: model.Story, grant: model.Grant, role: spec.ManagedRole) -> model.Grant:
+    def _live(
+        self, request: model.AccessRequest, grant: model.Grant, role: spec.ManagedRole
+    ) -> model.Grant:
         now = self._clock.now()
         with self._store.begin(store.SYSTEM) as tx:
             live = tx.move_grant(
@@ -156,9 +166,10 @@ class Activation:
                 next_attempt_at=None,
                 last_error=None,
             )
-            _say_live(tx, story.request, live, now)
+            _say_live(tx, request, live, now)
             if grant.last_error is not None:  # they were told that it takes longer
                 notices.correct(tx, grant.id, notices.Kind.RECEIPT)
+        self._claims.note_over((live,))
         faults.checkpoint("grant-active")
         _log.info("grant_active", grant=grant.id, target=grant.target)
         self._wake()
@@ -189,43 +200,60 @@ class Activation:
                 notices.redraw(tx, grant.id, notices.Kind.RECEIPT)
                 notices.line(tx, grant.id, notices.Line.DELAYED, now, until=until, why=str(error))
                 notices.home(tx, grant.requester_id)
+        self._claims.note_over((delayed,))
         self._wake()
         return delayed
 
     def _give_up(
         self, grant: model.Grant, why: str, *, nothing_exists: bool = False
     ) -> model.Grant:
-        _log.error("activation_given_up", grant=grant.id, target=grant.target, why=why)
-        now = self._clock.now()
         with self._store.begin(store.SYSTEM) as tx:
-            if nothing_exists or grant.attempts == 0:
-                over = tx.move_grant(
-                    grant.id,
-                    model.GrantStatus.ACTIVATING,
-                    model.GrantStatus.ACTIVATION_FAILED,
-                    fence=grant.fence,
-                    cleaned_up_at=now,
-                    next_attempt_at=None,
-                    last_error=why,
-                )
-                say_failed(tx, over, now)
-            else:
-                over = tx.move_grant(
-                    grant.id,
-                    model.GrantStatus.ACTIVATING,
-                    model.GrantStatus.REVOKING,
-                    fence=grant.fence,
-                    cause=model.EndCause.ACTIVATION_UNKNOWN,
-                    revoking_since=now,
-                    attempts=0,
-                    next_attempt_at=None,
-                    last_error=why,
-                )
-                notices.redraw(tx, grant.id)
-                notices.correct(tx, grant.id, notices.Kind.RECEIPT)
-                notices.home(tx, grant.requester_id)
+            over = _write_off(tx, grant, why, nothing_exists=nothing_exists)
+        self._claims.note_over((over,))
         self._wake()
         return over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Intent:
+    """What is to be made, and where; nowhere: it was given up."""
+
+    request: model.AccessRequest
+    grant: model.Grant
+    engine: engines_.Engine | None
+
+
+def _write_off(
+    tx: store.Transaction, grant: model.Grant, why: str, *, nothing_exists: bool = False
+) -> model.Grant:
+    _log.error("activation_given_up", grant=grant.id, target=grant.target, why=why)
+    if nothing_exists or grant.attempts == 0:
+        over = tx.move_grant(
+            grant.id,
+            model.GrantStatus.ACTIVATING,
+            model.GrantStatus.ACTIVATION_FAILED,
+            fence=grant.fence,
+            cleaned_up_at=tx.at,
+            next_attempt_at=None,
+            last_error=why,
+        )
+        say_failed(tx, over, tx.at)
+        return over
+    over = tx.move_grant(
+        grant.id,
+        model.GrantStatus.ACTIVATING,
+        model.GrantStatus.REVOKING,
+        fence=grant.fence,
+        cause=model.EndCause.ACTIVATION_UNKNOWN,
+        revoking_since=tx.at,
+        attempts=0,
+        next_attempt_at=None,
+        last_error=why,
+    )
+    notices.redraw(tx, grant.id)
+    notices.correct(tx, grant.id, notices.Kind.RECEIPT)
+    notices.home(tx, grant.requester_id)
+    return over
 
 
 def planned(request: model.AccessRequest, role_name: str, now: datetime) -> model.Grant:

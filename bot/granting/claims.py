@@ -11,19 +11,24 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 
+from bot import clock as clocks
 from bot import errors, model, store
 
 _log = structlog.get_logger(__name__)
 
+Intended = TypeVar("Intended")
+
 # A role must not come to be when another has taken over: `Engine.create` ends within 10 s of its
-# call, and a claim on making is renewed right before.
-MAKING = timedelta(seconds=12)
+# call, and a claim on making is no older than FRESH then, or renewed.
+MAKING = timedelta(seconds=13)
+FRESH = 1.0  # seconds
 ENDING = timedelta(seconds=6)  # a killed replica's ends are taken over so soon
 RENEW_EVERY = 1.5  # seconds
 
@@ -32,14 +37,17 @@ RENEW_EVERY = 1.5  # seconds
 class _Held:
     fence: int
     lease: timedelta
+    taken: float  # not before this of `clock.passed()`
     fresh: float  # until this of `time.monotonic()` it needs no renewal
 
 
 class Claims:
     """What this process works on. Thread-safe."""
 
-    def __init__(self, *, store: store.Store) -> None:
+    def __init__(self, *, store: store.Store, passed: Callable[[], float] = clocks.passed) -> None:
+        """`passed`: seconds on a clock that goes on while we are paused."""
         self._store = store
+        self._passed = passed
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}  # by grant
@@ -54,32 +62,70 @@ class Claims:
 
         Raises Busy and StoreError when the record does not answer.
         """
+        began = self._passed()
         grant = self._store.claim_grant(grant_id, expected, self.name, lease)
-        with self._holding(() if grant is None else (grant,), lease):
+        with self._holding(() if grant is None else (grant,), lease, began):
             yield grant
+
+    @contextlib.contextmanager
+    def hold_for(
+        self,
+        grant_id: str,
+        expected: model.GrantStatus,
+        lease: timedelta,
+        intend: Callable[[store.Transaction, model.Grant], Intended],
+    ) -> Iterator[Intended | None]:
+        """As `hold`; what is intended with the grant is recorded together with the claim."""
+        began, intended = self._passed(), None
+        with self._store.begin(store.SYSTEM) as tx:
+            grant = tx.claim_grant(grant_id, expected, self.name, lease)
+            if grant is not None:
+                intended = intend(tx, grant)
+        with self._holding(() if grant is None else (grant,), lease, began):
+            yield intended
 
     @contextlib.contextmanager
     def hold_ends(
         self, where: store.Waiting, now: datetime, most: int
     ) -> Iterator[tuple[model.Grant, ...]]:
         """As `hold`, some of the ends that wait there, for as long as an end is held; maybe none."""
+        began = self._passed()
         grants = self._store.claim_ends(where, now, self.name, ENDING, most)
-        with self._holding(grants, ENDING):
+        with self._holding(grants, ENDING, began):
             yield grants
 
     @contextlib.contextmanager
-    def _holding(self, grants: Sequence[model.Grant], lease: timedelta) -> Iterator[None]:
+    def _holding(
+        self, grants: Sequence[model.Grant], lease: timedelta, began: float
+    ) -> Iterator[None]:
         fresh = time.monotonic() + RENEW_EVERY
         with self._lock:
-            self._held |= {g.id: _Held(fence=g.fence, lease=lease, fresh=fresh) for g in grants}
+            for grant in grants:
+                self._held[grant.id] = _Held(
+                    fence=grant.fence, lease=lease, taken=began, fresh=fresh
+                )
         try:
             yield
         finally:
             with self._lock:
-                for grant in grants:
-                    self._held.pop(grant.id, None)
-            if grants:
-                self._release({grant.id: grant.fence for grant in grants})
+                held = [(grant.id, self._held.pop(grant.id, None)) for grant in grants]
+            left = {key: each.fence for key, each in held if each is not None}
+            if left:
+                self._release(left)
+
+    def note_over(self, grants: Iterable[model.Grant]) -> None:
+        """What was recorded of these ended our claims on them: nothing is left to be let go."""
+        with self._lock:
+            for grant in grants:
+                self._held.pop(grant.id, None)
+
+    def ensured(self, grant: model.Grant) -> bool:
+        """Whether it is ours for nearly all of its lease from now on: taken just now, or renewed."""
+        with self._lock:
+            held = self._held.get(grant.id)
+        if held is None:
+            return False
+        return self._passed() - held.taken < FRESH or self.still_ours(grant, held.lease)
 
     def still_ours(self, grant: model.Grant, lease: timedelta) -> bool:
         """Whether nobody has taken it over; if so it is ours for `lease` from now on."""

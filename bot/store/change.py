@@ -1,11 +1,17 @@
 """What may become of a grant's row, and how it is told to the audit chain."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
+
 from bot import model
-from bot.store import chain, mapping
+from bot.store import chain, mapping, tables
+from bot.store.ready import Ready
+
+_GRANT = tables.access_grant
 
 MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
     "id",
@@ -55,6 +61,33 @@ def values(expected: model.GrantStatus, each: Change) -> dict[str, Any]:
 def after(each: Change, written: Mapping[str, Any]) -> model.Grant:
     """The grant once that is written."""
     return replace(each.grant, **{k: v for k, v in written.items() if k in MAY_CHANGE | {"status"}})
+
+
+def write(
+    connection: sa.Connection,
+    grant_id: str,
+    expected: model.GrantStatus,
+    fence: int | None,
+    changed: Mapping[str, Any],
+) -> model.Grant | None:
+    """Set those columns of a grant that is `expected` and, by `fence`, nobody else's; as it is then."""
+    statement = _writing(tuple(sorted(changed)), fenced=fence is not None)
+    given = {f"new_{name}": value for name, value in changed.items()}
+    given |= {"old_id": grant_id, "expected": expected}
+    given |= {} if fence is None else {"old_fence": fence}
+    row = statement.first(connection, **given)
+    return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
+
+
+@functools.cache
+def _writing(names: tuple[str, ...], *, fenced: bool) -> Ready:
+    """There are as many as there are steps in the life of a grant."""
+    held = [_GRANT.c.id == sa.bindparam("old_id"), _GRANT.c.status == sa.bindparam("expected")]
+    held += [_GRANT.c.fence == sa.bindparam("old_fence")] if fenced else []
+    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
+    written = mapping.columns_of(model.Grant, _GRANT)
+    statement = sa.update(_GRANT).where(*held).values(values).returning(*written)
+    return Ready(lambda _: statement, written)
 
 
 def as_event(expected: model.GrantStatus, each: Change) -> Mapping[str, Any]:

@@ -12,9 +12,41 @@ import sqlalchemy as sa
 from bot import model
 from bot.store import mapping, tables, upsert
 from bot.store.instant import Instant, free
+from bot.store.ready import Ready
 
 _GRANT, _REPLICA = tables.access_grant, tables.replica
 _FORGOTTEN = timedelta(days=1)  # a replica not heard of for so long is no longer listed
+
+
+_TAKEN = mapping.columns_of(model.Grant, _GRANT)
+_TAKE = Ready(
+    lambda _: (
+        sa.update(_GRANT)
+        .where(
+            _GRANT.c.id == sa.bindparam("old_id"),
+            _GRANT.c.status == sa.bindparam("expected"),
+            free(_GRANT.c.claimed_until),
+        )
+        .values(
+            fence=_GRANT.c.fence + 1,
+            claimed_by=sa.bindparam("holder"),
+            claimed_until=Instant("seconds"),
+        )
+        .returning(*_TAKEN)
+    ),
+    _TAKEN,
+)
+_RENEW = Ready(
+    lambda _: (
+        sa.update(_GRANT)
+        .where(
+            _GRANT.c.id == sa.bindparam("old_id"),
+            _GRANT.c.fence == sa.bindparam("old_fence"),
+            _GRANT.c.claimed_by.is_not(None),
+        )
+        .values(claimed_until=Instant("seconds"))
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +67,20 @@ def take(
     lease: timedelta,
 ) -> model.Grant | None:
     """The grant, with a fence of its own, unless it has moved on or somebody has it."""
-    row = connection.execute(
-        sa.update(_GRANT)
-        .where(_GRANT.c.id == grant_id, _GRANT.c.status == expected, free(_GRANT.c.claimed_until))
-        .values(fence=_GRANT.c.fence + 1, claimed_by=holder, claimed_until=Instant(lease))
-        .returning(_GRANT)
-    ).one_or_none()
-    return None if row is None else mapping.value_from(model.Grant, row, _GRANT)
+    row = _TAKE.first(
+        connection,
+        old_id=grant_id,
+        expected=expected,
+        holder=holder,
+        seconds=lease.total_seconds(),
+    )
+    return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
 
 
 def renew(connection: sa.Connection, grant_id: str, fence: int, lease: timedelta) -> bool:
     """Hold it for `lease` from now on; false when somebody else has taken it or it was let go."""
-    held = (_GRANT.c.id == grant_id, _GRANT.c.fence == fence, _GRANT.c.claimed_by.is_not(None))
-    changed = connection.execute(
-        sa.update(_GRANT).where(*held).values(claimed_until=Instant(lease))
-    )
-    return changed.rowcount == 1
+    seconds = lease.total_seconds()
+    return _RENEW.run(connection, old_id=grant_id, old_fence=fence, seconds=seconds) == 1
 
 
 def held(connection: sa.Connection, grant_id: str, fence: int) -> bool:

@@ -45,6 +45,11 @@ class Database:
         self._engine = _sqlite(parsed, patience) if self.is_sqlite else _postgres(parsed, patience)
         self._writing = self._engine.execution_options(jit_writes=True)
         self._reading = self._engine.execution_options(**({} if self.is_sqlite else _SNAPSHOT))
+        single = {"jit_single": True} if self.is_sqlite else _AT_ONCE
+        self._looking = self._engine.execution_options(**single)
+        self._writing_once = (
+            self._writing if self.is_sqlite else self._engine.execution_options(**_AT_ONCE)
+        )
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -53,9 +58,21 @@ class Database:
             yield connection
 
     @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """For one statement that reads: a snapshot by itself, and a third of the turns on the wire."""
+        with faults.translated(), self._looking.begin() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of the block. Raises Busy, Conflict, StoreError."""
         with faults.translated(), self._turn(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write_once(self) -> Iterator[sa.Connection]:
+        """As `write`, for one statement, which the server commits with its answer."""
+        with faults.translated(), self._turn(), self._writing_once.begin() as connection:
             yield connection
 
     @contextmanager
@@ -125,6 +142,7 @@ class Database:
 
 
 _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_AT_ONCE: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 
 
 def _parse(url: str) -> sa.URL:
@@ -224,7 +242,7 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
-    if options.get("isolation_level") != "AUTOCOMMIT":
+    if options.get("isolation_level") != "AUTOCOMMIT" and not options.get("jit_single"):
         with faults.cursor_of(connection) as cursor:
             cursor.execute("BEGIN IMMEDIATE" if options.get("jit_writes") else "BEGIN")
 

@@ -19,9 +19,14 @@ class Instant(FunctionElement[Any]):
     type = Moment()
     inherit_cache = True
 
-    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
-        """`ahead`: to the millisecond; negative for the past."""
-        super().__init__(sa.literal(ahead.total_seconds(), sa.Float))
+    def __init__(self, ahead: timedelta | str = timedelta(0)) -> None:
+        """`ahead`: to the millisecond, negative for the past; or the name under which its seconds are
+        given later.
+        """
+        if isinstance(ahead, str):
+            super().__init__(sa.bindparam(ahead, type_=sa.Float))
+        else:
+            super().__init__(sa.literal(ahead.total_seconds(), sa.Float))
 
 
 def free(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:

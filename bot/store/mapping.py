@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -28,6 +28,18 @@ def value_from(cls: type[Value], row: sa.Row[Any], table: sa.Table) -> Value:
     """The value a row of `table` was made from; columns that the value does not have are left out."""
     kind: type = cls
     return cls(**{name: row._mapping[c] for name, c in _shared(kind, table)})  # noqa: SLF001 - a Row's public face
+
+
+def columns_of(cls: type, table: sa.Table) -> tuple[sa.Column[Any], ...]:
+    """The columns that the value has, in the table's order."""
+    return tuple(column for _, column in _shared(cls, table))
+
+
+def value_of(cls: type[Value], table: sa.Table, row: Sequence[Any]) -> Value:
+    """The value whose `columns_of` these are."""
+    kind: type = cls
+    pairs = zip(_shared(kind, table), row, strict=True)
+    return cls(**{name: value for (name, _), value in pairs})
 
 
 @functools.cache

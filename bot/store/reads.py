@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import brief, chain, doors, ends, mapping, period, readable, stories, tables
+from bot.store import brief, chain, doors, ends, known, period, readable, stories, tables
 from bot.store.instant import free
 
 Value = TypeVar("Value")
@@ -25,8 +25,12 @@ class Reads(ABC):
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         """A connection to read from, with one snapshot."""
 
+    @abstractmethod
+    def _looking(self) -> AbstractContextManager[sa.Connection]:
+        """The same, for one statement."""
+
     def _all(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> tuple[Value, ...]:
-        with self._reading() as connection:
+        with self._looking() as connection:
             return readable.values(connection, cls, table, query)
 
     def _first(self, cls: type[Value], table: sa.Table, query: sa.Select[Any]) -> Value | None:
@@ -35,7 +39,12 @@ class Reads(ABC):
     def story(self, request_id: str) -> model.Story:
         """A request with its reviews, grant and messages, all of one moment. Raises NotFound."""
         with self._reading() as connection:
-            return _story(connection, request_id)
+            return known.story(connection, request_id)
+
+    def pair(self, request_id: str) -> tuple[model.AccessRequest, model.Grant]:
+        """A request and its grant, of one moment. Raises NotFound, also where there is no grant."""
+        with self._looking() as connection:
+            return known.pair(connection, request_id)
 
     def stories(self, ids: Sequence[str]) -> tuple[model.Story, ...]:
         """These stories, newest first and of one moment; ids of none are left out."""
@@ -49,8 +58,8 @@ class Reads(ABC):
 
     def request(self, request_id: str) -> model.AccessRequest:
         """One request. Raises NotFound."""
-        query = sa.select(_REQUEST).where(_REQUEST.c.id == request_id)
-        return _found(self._first(model.AccessRequest, _REQUEST, query))
+        with self._looking() as connection:
+            return _found(known.request(connection, request_id))
 
     def find_request_by_dedupe(self, key: str) -> model.AccessRequest | None:
         """The request that an earlier delivery of the same thing made, if any."""
@@ -96,7 +105,8 @@ class Reads(ABC):
 
     def find_grant(self, grant_id: str) -> model.Grant | None:
         """The grant of that request, if there is one."""
-        return self._first(model.Grant, _GRANT, sa.select(_GRANT).where(_GRANT.c.id == grant_id))
+        with self._looking() as connection:
+            return known.grant(connection, grant_id)
 
     def grants(
         self,
@@ -135,17 +145,17 @@ class Reads(ABC):
 
     def late(self, open_since: datetime, left_since: datetime) -> tuple[brief.Brief, ...]:
         """Every end that takes long, see `brief.late`; in order of their deadlines."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return brief.late(connection, open_since, left_since)
 
     def live_by_target(self) -> dict[str, int]:
         """How many grants are live on each target that has any."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return brief.live_by_target(connection)
 
     def live_on(self, target: str) -> tuple[brief.Brief, ...]:
         """Every live grant on that target in brief, oldest first."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return brief.live_on(connection, target)
 
     def briefs(self, ids: Sequence[str]) -> tuple[brief.Brief, ...]:
@@ -170,12 +180,12 @@ class Reads(ABC):
 
     def is_any_due(self, now: datetime) -> bool:
         """Whether the time of some active grant is over."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return ends.is_any_due(connection, now)
 
     def ends_waiting(self, now: datetime) -> tuple[ends.Waiting, ...]:
         """Where ends are to be worked on now that nobody works on; open doors first."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return ends.waiting(connection, now)
 
     def doors_page(
@@ -219,8 +229,8 @@ class Reads(ABC):
 
     def messages(self, request_id: str) -> tuple[model.MessageRef, ...]:
         """What we posted for a request, in order."""
-        with self._reading() as connection:
-            return _messages(connection, request_id)
+        with self._looking() as connection:
+            return known.messages(connection, request_id)
 
     def find_message(self, channel_id: str, ts: str) -> model.MessageRef | None:
         """Our message at that place, if it is one of ours."""
@@ -240,7 +250,7 @@ class Reads(ABC):
                 _GRANT.c.activated_at.is_not(None),
             )
         )
-        with self._reading() as connection:
+        with self._looking() as connection:
             granted, unused = connection.execute(query).one()
         return granted, unused
 
@@ -264,7 +274,7 @@ class Reads(ABC):
     def chain_head(self) -> tuple[int, str]:
         """The last event's number and hash; 0 and zeroes before the first."""
         query = sa.select(_EVENT.c.seq, _EVENT.c.hash).order_by(_EVENT.c.seq.desc()).limit(1)
-        with self._reading() as connection:
+        with self._looking() as connection:
             row = connection.execute(query).one_or_none()
         return (row.seq, row.hash) if row else (0, chain.GENESIS)
 
@@ -290,42 +300,15 @@ class Reads(ABC):
     def get(self, key: str) -> str | None:
         """A small thing kept by `put`."""
         query = sa.select(tables.setting.c.value).where(tables.setting.c.key == key)
-        with self._reading() as connection:
+        with self._looking() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def kept(self, prefix: str) -> dict[str, str]:
         """The small things kept by `put` under keys with that beginning."""
         setting = tables.setting
         query = sa.select(setting).where(setting.c.key.startswith(prefix, autoescape=True))
-        with self._reading() as connection:
+        with self._looking() as connection:
             return {row.key: row.value for row in connection.execute(query)}
-
-
-def _story(connection: sa.Connection, request_id: str) -> model.Story:
-    row = connection.execute(sa.select(_REQUEST).where(_REQUEST.c.id == request_id)).one_or_none()
-    if row is None:
-        raise errors.NotFound
-    review = tables.review
-    reviews = connection.execute(
-        sa.select(review)
-        .where(review.c.request_id == request_id)
-        .order_by(review.c.at, review.c.reviewer_id)
-    )
-    grant = connection.execute(sa.select(_GRANT).where(_GRANT.c.id == request_id)).one_or_none()
-    return model.Story(
-        request=mapping.value_from(model.AccessRequest, row, _REQUEST),
-        reviews=tuple(mapping.value_from(model.Review, each, review) for each in reviews),
-        grant=mapping.value_from(model.Grant, grant, _GRANT) if grant else None,
-        messages=_messages(connection, request_id),
-    )
-
-
-def _messages(connection: sa.Connection, request_id: str) -> tuple[model.MessageRef, ...]:
-    table = tables.message
-    query = sa.select(table).where(table.c.request_id == request_id).order_by(table.c.n)
-    return tuple(
-        mapping.value_from(model.MessageRef, row, table) for row in connection.execute(query)
-    )
 
 
 def _found(value: Value | None) -> Value:

@@ -66,6 +66,9 @@ class Store(Reads):
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         return self._database.read()
 
+    def _looking(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.look()
+
     @contextmanager
     def begin(self, actor: Actor) -> Iterator[Transaction]:
         """A transaction in the name of `actor`, committed when the block ends without an error.
@@ -85,20 +88,20 @@ class Store(Reads):
         None: it is no longer in `expected`, or somebody else works on it. Its `fence` is a new one;
         writes that follow the work ask for it.
         """
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             return claims.take(connection, grant_id, expected, holder, lease)
 
     def renew_grant(self, grant_id: str, fence: int, lease: timedelta) -> bool:
         """Work on it for `lease` from now on; false when it is no longer ours to work on."""
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             return claims.renew(connection, grant_id, fence, lease)
 
     def release_grant(self, grant_id: str, fence: int) -> None:
         """Let it go, if it is still ours. Mostly the last note let it go: then nobody has to wait."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             if not claims.held(connection, grant_id, fence):
                 return
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             claims.let_go(connection, grant_id, fence)
 
     def claim_ends(
@@ -115,7 +118,7 @@ class Store(Reads):
 
     def release_grants(self, fences: Mapping[str, int]) -> None:
         """Let go of these (fence by id), as far as they are ours: mostly none is, see above."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             if not ends.is_any_held(connection, fences):
                 return
         with self._database.write() as connection:
@@ -145,12 +148,12 @@ class Store(Reads):
 
     def replicas(self) -> tuple[claims.Replica, ...]:
         """Every replica of the last day, the one heard of last first."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return claims.replicas(connection)
 
     def outbox_due(self, now: datetime, limit: int = 50) -> tuple[outbox.OutboxRow, ...]:
         """Heads of lanes whose time has come, oldest first, whether or not somebody is saying them."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return outbox.due(connection, now, limit)
 
     def outbox_claim(
@@ -165,7 +168,7 @@ class Store(Reads):
 
         `but`: kinds that cannot be said now; what is behind them in their lanes waits with them.
         """
-        with self._reading() as connection:  # whoever has nothing to say keeps nobody from writing
+        with self._looking() as connection:  # whoever has nothing to say keeps nobody from writing
             if not outbox.is_any_free(connection, now, but):
                 return ()
         with self._database.write() as connection:
@@ -178,7 +181,7 @@ class Store(Reads):
 
     def outbox_release(self, row_id: int, fence: int) -> None:
         """It is not being said after all; whoever comes next may. Never raises Conflict."""
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             outbox.release(connection, row_id, fence)
 
     def outbox_done(
@@ -199,7 +202,7 @@ class Store(Reads):
         self, row_id: int, not_before: datetime, error: str, *, fence: int | None = None
     ) -> None:
         """It could not be said; its lane waits until then. Conflict: as `outbox_done`."""
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             outbox.put_off(connection, row_id, not_before, error, fence=fence)
 
     def outbox_drop(self, row_id: int, error: str, *, fence: int | None = None) -> None:
@@ -211,22 +214,22 @@ class Store(Reads):
 
     def outbox_depth(self) -> int:
         """How many lines wait to be said."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return outbox.depth(connection)
 
     def outbox_oldest(self, *, refused: bool = False) -> datetime | None:
         """Since when the oldest line that waits has been waiting; `refused`: that was tried."""
-        with self._reading() as connection:
+        with self._looking() as connection:
             return outbox.oldest(connection, refused=refused)
 
     def take_turn(self, key: str, now: datetime, every: timedelta) -> bool:
         """Whether it is this caller's turn at something done once per `every`, by all together."""
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             return claims.take_turn(connection, key, now, every)
 
     def put(self, key: str, value: str) -> None:
         """Keep a small thing by key, in place of what was kept there."""
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             statement = upsert.insert(connection, tables.setting).values(key=key, value=value)
             connection.execute(
                 statement.on_conflict_do_update(
@@ -240,7 +243,7 @@ class Store(Reads):
         statement = sa.delete(setting).where(setting.c.key == key)
         if value is not None:
             statement = statement.where(setting.c.value == value)
-        with self._database.write() as connection:
+        with self._database.write_once() as connection:
             connection.execute(statement)
 
     def remember_time(self) -> None:

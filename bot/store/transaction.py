@@ -6,14 +6,14 @@ so that the chain is serial for the shortest time and numbers are handed out in 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import bulk, chain, change, ends, mapping, outbox, tables, tip, upsert
+from bot.store import bulk, chain, change, claims, ends, mapping, outbox, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -47,6 +47,9 @@ class Transaction(Reads):
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         yield self.connection
+
+    def _looking(self) -> AbstractContextManager[sa.Connection]:
+        return self._reading()
 
     def story(self, request_id: str) -> model.Story:
         """As Store.story; nobody else can change the request until this transaction ends."""
@@ -109,6 +112,12 @@ class Transaction(Reads):
         told = ("target", "role_name", "duration", "expires_at", "activate_by")
         self.record("grant.activating", grant.id, {name: values[name] for name in told})
 
+    def claim_grant(
+        self, grant_id: str, expected: model.GrantStatus, holder: str, lease: timedelta
+    ) -> model.Grant | None:
+        """As Store.claim_grant, together with what is intended."""
+        return claims.take(self.connection, grant_id, expected, holder, lease)
+
     def move_grant(
         self,
         grant_id: str,
@@ -154,6 +163,8 @@ class Transaction(Reads):
         Left out is what is no longer in `expected`, or what somebody else works on by now: nothing
         of it is changed, and it does not keep the others from being recorded.
         """
+        if len(batch) == 1:
+            return self._change_one(expected, batch[0])
         fences = {each.grant.id: each.grant.fence for each in batch}
         ours = frozenset(ends.in_hand(self.connection, fences, expected))
         self._changing |= ours
@@ -298,6 +309,19 @@ class Transaction(Reads):
         for grant_id in ids:
             self.record(f"grant.{to.value}", grant_id, told)
 
+    def _change_one(
+        self, expected: model.GrantStatus, each: change.Change
+    ) -> tuple[model.Grant, ...]:
+        values = change.values(expected, each)
+        key = values.pop("id")
+        found = change.write(self.connection, key, expected, each.grant.fence, values)
+        if found is None:
+            return ()
+        self._changing.add(found.id)
+        if each.event is not None:
+            self.record(each.event, found.id, change.as_event(expected, each))
+        return (found,)
+
     def _change_grant(
         self,
         grant_id: str,
@@ -312,18 +336,13 @@ class Transaction(Reads):
         values = {**changes, "status": to}
         if "activity" in values:
             values["used"] = mapping.was_used(values["activity"])
-        table = tables.access_grant
-        held = [table.c.id == grant_id, table.c.status == expected]
-        if fence is not None:
-            held.append(table.c.fence == fence)
-            values |= {} if goes_on else change.LET_GO
-        row = self.connection.execute(
-            sa.update(table).where(*held).values(values).returning(table)
-        ).one_or_none()
-        if row is None:
+        if fence is not None and not goes_on:
+            values |= change.LET_GO
+        found = change.write(self.connection, grant_id, expected, fence, values)
+        if found is None:
             whose = "" if fence is None else ", or somebody else works on it"
             raise errors.Conflict(f"Grant {grant_id} is no longer {expected.value}{whose}.")
-        return mapping.value_from(model.Grant, row, table)
+        return found
 
     def _hold(self, request_id: str) -> model.RequestStatus:
         """Keep everybody else from changing the request until this transaction ends."""

@@ -11,6 +11,7 @@ import pytest
 from bot import catalog, clock, model, service, store
 from bot.asking import access
 from bot.comparing import reconcile
+from bot.granting import claims
 from bot.telling import digests, outbox
 from db_grants import errors as target_errors
 from db_grants import memory, naming, spec
@@ -138,10 +139,18 @@ def test_a_role_made_after_the_grant_was_ended_elsewhere_is_removed_again(pair: 
     assert "grant.active" not in events
 
 
-def test_whoever_lost_its_claim_before_it_began_makes_nothing(pair: Pair) -> None:
+def test_whoever_lost_its_claim_before_it_began_makes_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grant_id = pair.approved()
     made: list[object] = []
-    pair.slow.before["server_time"] = lambda: pair.ended_by_two(grant_id)  # the look at its clock
+
+    def paused() -> None:
+        pair.ended_by_two(grant_id)
+        later = clock.passed() + claims.MAKING.total_seconds()
+        monkeypatch.setattr(pair.one.grants.claims, "_passed", lambda: later)
+
+    pair.slow.before["server_time"] = paused  # the look at its clock
     pair.slow.before["create"] = lambda: made.append("made")
     assert pair.one.grants.activate(grant_id).status is model.GrantStatus.REVOKED
     assert (made, pair.roles()) == ([], [])

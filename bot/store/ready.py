@@ -1,0 +1,113 @@
+"""Statements put together once, and then run by the driver itself.
+
+What a grant and its end ask of the record is the same few statements every time. To put one of them
+together, and to look up what it was compiled to, takes SQLAlchemy ten times as long as SQLite needs
+to run it. So each is compiled once a dialect, with what its types make of values on the way in and
+out; nothing else knows how a value is written.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.store import faults
+
+Turned = Callable[[Any], Any] | None  # how one value is turned on its way; none: as it is
+Row = tuple[Any, ...]
+
+
+class Ready:
+    """One statement, by names for all that differs from one time to the next."""
+
+    def __init__(
+        self,
+        make: Callable[[sa.Connection], Any],
+        gives: Sequence[sa.Column[Any]] = (),
+        keys: Sequence[str] = (),
+    ) -> None:
+        """`make`: the statement, for that dialect; `gives`: its columns; `keys`: what an INSERT sets."""
+        self._make = make
+        self._gives = gives
+        self._keys = keys
+        self._forms: dict[str, _Form] = {}  # by dialect
+
+    def rows(self, connection: sa.Connection, **given: Any) -> list[Row]:
+        """What it gives. Raises as SQLAlchemy does, and what the types raise of what cannot be read."""
+        form = self._form(connection)
+        with faults.cursor_of(connection) as cursor:
+            found = cursor.execute(form.text, form.given(given)).fetchall()
+        return [form.row(each) for each in found] if found else []
+
+    def first(self, connection: sa.Connection, **given: Any) -> Row | None:
+        """The first row of at most a few."""
+        return next(iter(self.rows(connection, **given)), None)
+
+    def run(self, connection: sa.Connection, **given: Any) -> int:
+        """Run what gives nothing; how many rows it met."""
+        form = self._form(connection)
+        with faults.cursor_of(connection) as cursor:
+            return int(cursor.execute(form.text, form.given(given)).rowcount)
+
+    def run_each(self, connection: sa.Connection, given: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each."""
+        form = self._form(connection)
+        with faults.cursor_of(connection) as cursor:
+            if len(given) == 1:
+                cursor.execute(form.text, form.given(given[0]))
+            else:
+                cursor.executemany(form.text, [form.given(each) for each in given])
+
+    def _form(self, connection: sa.Connection) -> "_Form":
+        name = connection.dialect.name
+        if name not in self._forms:
+            self._forms[name] = self._compiled(connection)
+        return self._forms[name]
+
+    def _compiled(self, connection: sa.Connection) -> "_Form":
+        dialect = connection.dialect
+        made = self._make(connection).compile(dialect=dialect, column_keys=list(self._keys) or None)
+        names = made.positiontup if made.positional else list(made.params)
+        return _Form(
+            text=str(made),
+            positions=tuple(names) if made.positional else None,
+            kept={name: made.binds[name].value for name in names if not made.binds[name].required},
+            into={name: _into(made.binds[name].type, dialect) for name in names},
+            out=tuple(_out(column.type, dialect) for column in self._gives),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """A statement as one driver takes it."""
+
+    text: str
+    positions: tuple[str, ...] | None  # where values have no names
+    kept: Mapping[str, Any]  # values that are the same every time
+    into: Mapping[str, Turned]
+    out: tuple[Turned, ...]
+
+    def given(self, values: Mapping[str, Any]) -> Any:
+        """Values as the driver takes them. KeyError: one is missing."""
+        all_ = {**self.kept, **values}
+        if self.positions is None:
+            return {name: _turned(turn, all_[name]) for name, turn in self.into.items()}
+        return [_turned(self.into[name], all_[name]) for name in self.positions]
+
+    def row(self, found: Iterable[Any]) -> Row:
+        """What the driver gave, as values of the model."""
+        pairs = zip(self.out, found, strict=True)
+        return tuple(_turned(turn, value) for turn, value in pairs)
+
+
+def _turned(turn: Turned, value: Any) -> Any:
+    return value if turn is None else turn(value)
+
+
+def _into(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Turned:
+    return type_.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _out(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Turned:
+    return type_.dialect_impl(dialect).result_processor(dialect, None)
