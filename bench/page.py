@@ -100,7 +100,7 @@ _MANY = 3
 
 
 def _cases(found: Mapping[str, _Told], usual: str) -> Iterator[str]:
-    yield "## Cases\n"
+    yield f"## Cases\n{_all_took(found)}"
     for name, told in found.items():
         about = _about(told["about"])
         words = (inspect.getdoc(cases.CASES[name]) or "").partition("\n")[0]
@@ -133,6 +133,11 @@ def _ordered(lines: Sequence[_Told]) -> list[_Told]:
         return ran.index(line["case"]), line["n"], who
 
     return sorted(lines, key=rank)
+
+
+def _all_took(found: Mapping[str, _Told]) -> str:
+    seconds = [told.get("took_s", 0.0) for told in found.values()]
+    return f"\nAll of them took {sum(seconds) / 60:.0f} minutes.\n" if all(seconds) else ""
 
 
 def _took(told: dict[str, Any]) -> str:

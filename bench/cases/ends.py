@@ -92,7 +92,7 @@ def _burst(
 ) -> Generator[Told, None, float]:
     with core.state(stage.folder, kind, at) as url, core.running(at, url) as made:
         made.service.start()
-        deadline = core.soon(3 + count / 500)
+        deadline = core.soon(3 + count / 600)
         ids = core.record(made.store, at, count, deadline)
         assert datetime.now(UTC) < deadline, "setting up took longer than the time to the deadline"
         core.wait(lambda: not core.live(made.store, ids), 90 + count / 10, 0.1)
