@@ -21,6 +21,9 @@ class Recorded:
 
     grants: Mapping[str, model.Grant]  # by id: the live ones, and those that roles name
     carries: Mapping[str, str]  # scope role by grant id; empty where the request is not readable
+    elsewhere: frozenset[int] = (
+        frozenset()
+    )  # OIDs of roles that are another target's, see `is_known`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +46,24 @@ def compare(
     """
     if not found.prepared:
         return (_unprepared(target, recorded), *_server(target, found, before))
-    roles = (*found.managed, *found.lookalikes)
-    there = {role.oid for role in roles}
+    managed = [role for role in found.managed if role.oid not in recorded.elsewhere]
+    lookalikes = [role for role in found.lookalikes if role.oid not in recorded.elsewhere]
+    there = {role.oid for role in (*managed, *lookalikes)}
     return (
         *_server(target, found, before),
-        *(one for role in found.managed for one in _role(target, recorded, role, found, now)),
-        *(one for role in found.lookalikes for one in _unmarked(target, recorded, role, now)),
+        *(one for role in managed for one in _role(target, recorded, role, found, now)),
+        *(one for role in lookalikes for one in _unmarked(target, recorded, role, now)),
         *_missing(target, recorded, there, found.identifier, now),
     )
+
+
+def is_known(grant: model.Grant, role: spec.FoundRole, server: str) -> bool:
+    """Whether this live grant answers for that role: roles are of a server, grants of a database.
+
+    So each of two targets on one server sees the roles of both; how one is, its own target tells.
+    """
+    same = role.name == grant.role_name and grant.role_oid in (None, role.oid)
+    return same and grant.status in model.LIVE_GRANT and grant.server in (None, server)
 
 
 def unseen(target: str, live: int, why: str) -> tuple[Finding, ...]:

@@ -100,7 +100,7 @@ class Reconciler:
             found = differences.unseen(target, live, str(error)) if gone else ()
             after = replace(before, looked=now.isoformat(), unseen=before.unseen + 1)
         else:
-            recorded = _recorded(self._store, engine, target, survey.managed)
+            recorded = _recorded(self._store, engine, target, survey)
             found = differences.compare(target, recorded, survey, before, now)
             found = tuple(_ended(engine, recorded, survey, one, now) for one in found)
             after = differences.Seen(
@@ -145,16 +145,22 @@ def _say(tx: store.Transaction, one: Finding, *, over: bool) -> None:
 
 
 def _recorded(
-    kept: store.Store, engine: engines_.Engine, target: str, roles: tuple[spec.FoundRole, ...]
+    kept: store.Store, engine: engines_.Engine, target: str, found: spec.Survey
 ) -> differences.Recorded:
     grants = {g.id: g for g in kept.grants(status=model.LIVE_GRANT, target=target, limit=_ALL)}
-    for role in roles:
+    elsewhere = set()
+    for role in (*found.managed, *found.lookalikes):
         named = role.grant_id or role.name.removeprefix("jit_")
-        if named not in grants and (grant := kept.find_grant(named)) and grant.target == target:
+        grant = None if named in grants else kept.find_grant(named)
+        if grant is not None and grant.target == target:
             grants[named] = grant
+        elif grant is not None and differences.is_known(grant, role, found.identifier):
+            elsewhere.add(role.oid)
     active = [g for g in grants.values() if g.status is model.GrantStatus.ACTIVE]
     return differences.Recorded(
-        grants=grants, carries={g.id: _carried(kept, engine, g.id) for g in active}
+        grants=grants,
+        carries={g.id: _carried(kept, engine, g.id) for g in active},
+        elsewhere=frozenset(elsewhere),
     )
 
 

@@ -46,6 +46,45 @@ def test_what_is_as_recorded_is_not_told(world: World, bot: service.Service) -> 
     assert said(world, bot) == []
 
 
+def test_each_of_two_targets_on_one_server_leaves_the_others_roles_alone(world: World) -> None:
+    world.wiki = world.shop
+    bot = world.new_bot()
+    for entitlement in ("read_customers", "read_pages"):
+        settled(world, bot, entitlement=entitlement)
+    assert (look(bot), bot.reconciler.look_now("wiki")) == ((), ())
+
+
+def test_only_its_own_target_tells_that_a_role_has_changed(world: World) -> None:
+    world.wiki = world.shop
+    bot = world.new_bot()
+    name = f"jit_{settled(world, bot, entitlement='read_pages')}"
+    world.shop.engine.change(name, privileges=1)
+    assert look(bot) == ()
+    assert [(one.kind, one.role) for one in bot.reconciler.look_now("wiki")] == [
+        (Kind.DRIFTED, name)
+    ]
+
+
+@pytest.mark.parametrize("change", [{"oid": 99999}, {"grant_id": "another0"}])
+def test_no_role_hides_behind_the_grant_of_another_target(
+    world: World, change: dict[str, Any]
+) -> None:
+    world.wiki = world.shop
+    bot = world.new_bot()
+    name = f"jit_{settled(world, bot, entitlement='read_pages')}"
+    world.shop.engine.change(name, **change)
+    assert kinds(bot) == [(Kind.ORPHAN, name)]
+
+
+def test_nor_behind_a_grant_on_another_server(world: World, bot: service.Service) -> None:
+    grant_id = settled(world, bot, entitlement="read_pages")
+    (original,) = world.wiki.engine.managed()
+    unknown(world, timedelta(hours=1), grant_id)
+    world.shop.engine.change(original.name, oid=original.oid)
+    world.shop.engine.identifier = "elsewhere"
+    assert kinds(bot) == [(Kind.ORPHAN, original.name)]
+
+
 def test_what_changed_just_now_is_left_for_the_next_look(
     world: World, bot: service.Service
 ) -> None:
@@ -164,7 +203,7 @@ def test_an_orphan_that_cannot_be_ended_is_tried_again_and_told_once(
     assert said(world, bot) == [("orphan", False)]
 
 
-def unknown(world: World, left: timedelta) -> str:
+def unknown(world: World, left: timedelta, grant_id: str = "unkn0wn1") -> str:
     """A role of ours that this record never heard of."""
     from db_grants import spec
     from tests.fixtures_postgres import table
@@ -172,7 +211,7 @@ def unknown(world: World, left: timedelta) -> str:
     scope = spec.Scope(name="x", database="shop", tables=(table("orders"),))
     expires_at = world.clock.now() + left
     made = spec.GrantSpec(
-        grant_id="unkn0wn1", role_name="jit_unkn0wn1", scope=scope, expires_at=expires_at
+        grant_id=grant_id, role_name=f"jit_{grant_id}", scope=scope, expires_at=expires_at
     )
     return world.shop.engine.create(made).name
 
