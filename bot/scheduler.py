@@ -40,9 +40,9 @@ _POLL = 0.1  # seconds between looks whether another process has committed somet
 _LONGEST_POLL = 0.5  # seconds
 _MANY = 20  # ends in one batch, from which on a second worker is worth it
 _CHORES_EVERY = 1.0  # seconds
-_CHORES_APART = 0.2  # seconds, at least, however much is committed
+_CHORES_APART = 0.2  # seconds, at least, however much is committed; a rush leaves them as rare
 _SWEEPS_WITHIN = 30.0  # seconds; a sweeper that hangs for longer has no heartbeat
-_ROOM = 2.0  # times as long as a look takes, the next one waits
+_ROOM = 5.0  # times as long as a look takes, the next one waits
 _MOST_ROOM = 0.25  # seconds; at rest a look takes milliseconds
 _MOST = 5000  # grants to be made that are handed out in one sweep
 
@@ -170,7 +170,7 @@ class Scheduler:
         while not self._closing.is_set():
             self._chores_rung.wait(_CHORES_EVERY)
             self._chores_rung.clear()
-            if self._closing.wait(_CHORES_APART):
+            if self._closing.wait(_CHORES_EVERY if self._lanes.rush.is_on() else _CHORES_APART):
                 return
             self._do_chores()
             self._step("beat", self._beat)
@@ -254,11 +254,13 @@ class Scheduler:
                 alone, also = False, functools.partial(self._close, target, alone=False)
                 self._submit(target, "closing too", also, work.Urgency.CLOSE)
 
-    def _clean(self, target: str) -> None:
-        """One batch; then it is the turn of what is more urgent there."""
-        if self._grants.clean_some(target):
-            clean = functools.partial(self._clean, target)
-            self._submit(target, "cleaning", clean, work.Urgency.CLEAN, again=True)
+    def _clean(self, target: str, subject: str = "cleaning") -> None:
+        """One batch; then it is the turn of what is more urgent there. Where many wait, by two."""
+        cleaned = self._grants.clean_some(target)
+        more = {subject} if cleaned else set()
+        for each in more | ({"cleaning too"} if cleaned >= _MANY else set()):
+            clean = functools.partial(self._clean, target, each)
+            self._submit(target, each, clean, work.Urgency.CLEAN, again=True)
 
     def _submit(
         self,

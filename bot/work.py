@@ -2,13 +2,15 @@
 
 People's clicks go to one bounded pool. Every target has a lane of its own, with one worker kept
 free for urgent work (ending access), so neither a dead target nor a slow clean-up delays an end
-elsewhere. A lane never works on one subject (a grant) twice at a time.
+elsewhere; and one for tidying up, so that people do not wait for that. Only where there is much of it
+another helps: while the one records what it removed, the other removes. A lane never works on one
+subject (a grant) twice at a time.
 """
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -34,6 +36,9 @@ class Urgency(IntEnum):
     CLOSE = 0  # somebody may still have access that they should not have
     GRANT = 1  # somebody is waiting
     CLEAN = 2  # nobody has access, something is to be tidied
+
+
+_TIDYING = (Urgency.CLEAN,)
 
 
 class Rush:
@@ -97,10 +102,12 @@ class Lane:
         *,
         workers: int,
         reserved: int = 0,
+        tidying: int = 0,
         limit: int = 1000,
         rush: Rush | None = None,
     ) -> None:
-        """`reserved` further workers take only work of urgency CLOSE. `limit`: waiting at most.
+        """Beside the `workers`, `reserved` ones take only work of urgency CLOSE, and `tidying` ones
+        only of CLEAN. `limit`: waiting at most.
 
         Work of urgency CLEAN waits while there is a `rush` of doors.
         """
@@ -111,14 +118,17 @@ class Lane:
         self._waiting: dict[int, dict[str, _Task]] = {each: {} for each in Urgency}  # by subject
         self._busy: dict[str, int] = {}  # subject: urgency of the work in hand
         self._open = True
+        self._tidiers = tidying  # those of them that are free
+        takes = [tuple(Urgency)] * workers
+        takes += [(Urgency.CLOSE,)] * reserved + [_TIDYING] * tidying
         self._threads = [
             threading.Thread(
                 target=self._work,
-                args=(Urgency.CLEAN if n < workers else Urgency.CLOSE,),
+                args=(urgencies,),
                 name=f"{name}-{n}",
                 daemon=True,  # abandoned, not waited for, when a target hangs at the very end
             )
-            for n in range(workers + reserved)
+            for n, urgencies in enumerate(takes)
         ]
         for thread in self._threads:
             thread.start()
@@ -180,31 +190,32 @@ class Lane:
     def _is_idle(self) -> bool:
         return not self._depth() and not self._busy
 
-    def _work(self, least: Urgency) -> None:
-        while (task := self._take(least)) is not None:
+    def _work(self, takes: Sequence[Urgency]) -> None:
+        while (task := self._take(takes)) is not None:
             try:
                 task.job()
             except Exception:  # noqa: BLE001 - the top of a thread: the next job must still run
                 _log.exception("job_failed", lane=self.name, subject=task.subject)
             finally:
-                self._put_down(task)
+                self._put_down(task, takes)
 
-    def _take(self, least: Urgency) -> _Task | None:
+    def _take(self, takes: Sequence[Urgency]) -> _Task | None:
         with self._changed:
             while self._open:
-                task = self._next(least)
+                task = self._next(takes)
                 if task is not None:
                     del self._waiting[task.urgency][task.subject]
                     self._busy[task.subject] = task.urgency
+                    self._tidiers -= takes == _TIDYING
                     return task
-                held_up = least is Urgency.CLEAN and self._waiting[Urgency.CLEAN]
+                held_up = Urgency.CLEAN in takes and self._waiting[Urgency.CLEAN]
                 self._changed.wait(_ROOM if held_up else None)
             return None
 
-    def _next(self, least: Urgency) -> _Task | None:
+    def _next(self, takes: Sequence[Urgency]) -> _Task | None:
         """Only what is in hand is passed over, so the look is short however much waits."""
-        for urgency in Urgency:
-            if urgency > least or (urgency is Urgency.CLEAN and self._rush.is_on(urgency)):
+        for urgency in takes:
+            if urgency is Urgency.CLEAN and self._is_for_others(takes):
                 return None
             waiting = self._waiting[urgency].values()
             task = next((each for each in waiting if each.subject not in self._busy), None)
@@ -212,8 +223,13 @@ class Lane:
                 return task
         return None
 
-    def _put_down(self, task: _Task) -> None:
+    def _is_for_others(self, takes: Sequence[Urgency]) -> bool:
+        """Whether what is to be tidied waits, or is left to who does nothing else."""
+        return self._rush.is_on(Urgency.CLEAN) or (takes != _TIDYING and self._tidiers > 0)
+
+    def _put_down(self, task: _Task, takes: Sequence[Urgency]) -> None:
         with self._changed:
+            self._tidiers += takes == _TIDYING
             self._busy.pop(task.subject, None)
             self._changed.notify_all()
 
@@ -259,6 +275,7 @@ class Lanes:
                     f"target-{name}",
                     workers=1,
                     reserved=1,
+                    tidying=1,
                     limit=_MOST_PER_TARGET,
                     rush=self.rush,
                 )

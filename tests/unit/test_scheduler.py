@@ -1,5 +1,6 @@
 """The bell: what is due is noticed, whoever made it due."""
 
+import itertools
 import sqlite3
 import threading
 import time
@@ -8,7 +9,9 @@ from datetime import timedelta
 import pytest
 
 from bot import clock as clocks
-from bot import errors, model, service, store
+from bot import errors, model, scheduler, service, store
+from bot.ending import cleaning
+from db_grants import spec
 from tests.fixtures_core import World, wait_for
 
 
@@ -115,6 +118,26 @@ def test_all_doors_are_shut_before_anything_is_cleaned(world: World, bot: servic
     bot.scheduler.sweep()
     wait_for(lambda: bot.lanes.wait_idle(1))
     assert {status(world, first), status(world, second)} == {"ended"}
+
+
+def test_where_much_is_to_be_removed_two_are_at_it(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_MANY", 1)
+    monkeypatch.setattr(cleaning.Cleaning, "most", 1)
+    ids = [world.live(bot, requester_id=who) for who in ("U0ANA", "U0DAN", "U0CLEO")]
+    both, calls, remove = threading.Barrier(2), itertools.count(), world.shop.engine.remove
+
+    def met(role: spec.ManagedRole) -> spec.Removed:
+        if next(calls) > 0:  # that there are many is known from the first
+            both.wait(5)
+        return remove(role)
+
+    monkeypatch.setattr(world.shop.engine, "remove", met)
+    bot.start()
+    world.advance(minutes=30)
+    wait_for(lambda: {status(world, each) for each in ids} == {"ended"})
+    assert not both.broken
 
 
 def test_a_failing_part_of_the_sweep_keeps_no_other_from_being_done(

@@ -37,6 +37,29 @@ def test_an_end_is_not_kept_waiting_by_slow_work_in_its_own_lane(lanes: work.Lan
     gate.set()
 
 
+def test_nobody_waits_for_what_is_tidied_up_unless_there_is_much_of_it(lanes: work.Lanes) -> None:
+    gate, done = threading.Event(), threading.Event()
+    lane = lanes.target("shop")
+    lane.submit("cleaning", gate.wait, work.Urgency.CLEAN)
+    wait_for(lambda: lane.working_on("cleaning"))
+    lane.submit("grant", done.set, work.Urgency.GRANT)
+    assert done.wait(5)
+    lane.submit("cleaning too", gate.wait, work.Urgency.CLEAN)
+    wait_for(lambda: lane.working_on("cleaning too"))
+    gate.set()
+    assert lane.wait_idle(5)
+
+
+def test_who_tidies_up_is_the_first_to_be_asked_for_that(lanes: work.Lanes) -> None:
+    who = list[str]()
+    lane = lanes.target("shop")
+    for n in range(20):
+        tidy = lambda: who.append(threading.current_thread().name)  # noqa: E731
+        lane.submit(f"cleaning {n}", tidy, work.Urgency.CLEAN)
+        assert lane.wait_idle(5)
+    assert set(who) == {"target-shop-2"}
+
+
 def test_urgent_work_goes_first_then_order_of_arrival() -> None:
     lane, gate, order = work.Lane("one", workers=1), threading.Event(), list[str]()
     lane.submit("first", gate.wait)
