@@ -120,6 +120,13 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
         "not all functions for temporary roles are there: grants and ends grow slower with their number",
         _AGAIN,
     )
+    yield (
+        error,
+        row["beyond_us"] == 0,
+        "temporary roles were made by those functions and cannot be ended without:"
+        f" {row['beyond_us']}",
+        _AGAIN,
+    )
     yield warning, row["log_reader"], "the statement log cannot be read", _AGAIN
     yield (
         warning,

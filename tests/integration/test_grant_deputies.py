@@ -219,3 +219,21 @@ def test_the_doctor_misses_them(shop: Shop) -> None:
     assert found() == []
     with without_deputies(shop):
         assert len(found()) == 1
+
+
+def test_the_doctor_warns_of_roles_that_only_they_can_end(shop: Shop) -> None:
+    def found() -> list[str]:
+        every = shop.engine().check([shop.scope()])
+        return [one.message for one in every if one.severity is Severity.ERROR]
+
+    with without_deputies(shop):
+        old = made(shop, "eeee0001")
+        assert found() == []
+    role = made(shop, "eeee0002")
+    assert found() == []
+    with without_deputies(shop):
+        told = ["temporary roles were made by those functions and cannot be ended without: 1"]
+        assert found() == (told if version(shop) >= 16 else [])
+    for each in (old, role):
+        shop.engine().close(each)
+        assert shop.engine().remove(each).clean

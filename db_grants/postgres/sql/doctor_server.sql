@@ -18,6 +18,12 @@ SELECT current_setting('server_version_num')::int AS version,
        {deputies} AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
                                    WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
            AS deputies,
+       -- Made by those functions, so that without them nobody but a superuser can end these.
+       (SELECT count(*) FROM pg_auth_members m
+         WHERE m.roleid = to_regrole('jit_managed') AND NOT m.admin_option AND NOT {deputies}
+           AND starts_with(shobj_description(m.member, 'pg_authid'), '{{"grant":')
+           AND current_setting('server_version_num')::int >= 160000
+           AND NOT pg_has_role(m.member, 'MEMBER WITH ADMIN OPTION')) AS beyond_us,
        EXISTS (SELECT FROM pg_proc p
                 WHERE p.proname = 'lasting_passwords' AND p.pronamespace = to_regnamespace('jit_admin')
                   AND has_function_privilege(p.oid, 'EXECUTE')
