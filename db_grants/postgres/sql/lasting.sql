@@ -28,7 +28,7 @@ WITH RECURSIVE bot AS MATERIALIZED (
       FROM giver, LATERAL (SELECT * FROM pg_auth_members WHERE grantor = giver.oid OFFSET 0) AS m
      WHERE NOT (SELECT before_16 FROM bot) AND giver.oid = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
-    SELECT grantor, member, roleid -- IS TRUE: no join, for which they might be sorted
+    SELECT grantor, member, roleid -- IS TRUE: looked up in a hash, not sorted for a join
       FROM pg_auth_members
      WHERE (SELECT before_16 FROM bot) AND (grantor IN (SELECT oid FROM candidate)) IS TRUE
 ), found (oid, kind, database, what, at) AS (
@@ -37,8 +37,8 @@ WITH RECURSIVE bot AS MATERIALIZED (
       LEFT JOIN pg_database d ON d.oid = s.dbid
      WHERE s.refclassid = 'pg_authid'::regclass
        AND s.refobjid = ANY ((SELECT of_all FROM ids)::oid[])
-       -- Says nothing new, but that it is few: or else the planner, with many live grants of few scopes,
-       -- reads all dependencies there are.
+       -- Says nothing new, but that it is few; here and below. Or else the planner, with many live grants
+       -- of few scopes, reads all dependencies there are.
        AND s.refobjid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
        AND s.deptype = 'o'
      GROUP BY s.refobjid, d.datname
@@ -52,6 +52,7 @@ WITH RECURSIVE bot AS MATERIALIZED (
       LEFT JOIN pg_database d ON d.oid = s.setdatabase
      WHERE s.setdatabase = ANY (ARRAY({setting_databases}))
        AND s.setrole = ANY ((SELECT of_all FROM ids)::oid[])
+       AND s.setrole BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
     UNION ALL
     SELECT oid, 'login', NULL, NULL, NULL FROM candidate WHERE rolcanlogin
     UNION ALL -- what the bot lent itself, and had no time to give back
@@ -60,13 +61,15 @@ WITH RECURSIVE bot AS MATERIALIZED (
      WHERE NOT (SELECT before_16 FROM bot)
        AND member = (SELECT oid FROM bot)
        AND grantor = (SELECT oid FROM bot)
-       AND roleid = ANY ((SELECT of_all FROM ids)::oid[])
+       AND roleid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
+       AND (roleid IN (SELECT oid FROM candidate)) IS TRUE
     UNION ALL
     SELECT roleid, 'borrowed', NULL, NULL, NULL
       FROM pg_auth_members
      WHERE (SELECT before_16 FROM bot)
        AND member = (SELECT oid FROM bot)
-       AND roleid = ANY ((SELECT of_all FROM ids)::oid[])
+       AND roleid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
+       AND (roleid IN (SELECT oid FROM candidate)) IS TRUE
     UNION ALL
     SELECT grantor, 'onward', pg_get_userbyid(member)::text, pg_get_userbyid(roleid)::text, NULL FROM given
 )
