@@ -50,9 +50,21 @@ class Among(FunctionElement[bool]):
     type = sa.Boolean()
     inherit_cache = True
 
-    def __init__(self, column: sa.ColumnElement[Any], words: Iterable[str]) -> None:
-        """At best by an index of the column."""
-        super().__init__(column, sa.literal(_encode(list(words)), sa.Text))
+    def __init__(self, column: sa.ColumnElement[Any], words: Iterable[str] | str) -> None:
+        """At best by an index of the column. One word: the name under which `words` are given later."""
+        if isinstance(words, str):
+            super().__init__(column, sa.bindparam(words, type_=sa.Text))
+        else:
+            super().__init__(column, sa.literal(as_words(words), sa.Text))
+
+    def self_group(self, against: Any = None) -> "Among":  # noqa: ARG002 - as it is called
+        """As it stands: compared with 1, as SQLAlchemy would have it, no index is good for it."""
+        return self
+
+
+def as_words(words: Iterable[str]) -> str:
+    """Words as a statement takes them that has a name for them."""
+    return _encode(list(words))
 
 
 @compiles(Among, "postgresql")

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,20 @@ class Database:
         self._marker: sa.Connection | None = None
         self._marker_lock = threading.Lock()
         self._engine = _sqlite(parsed, patience) if self.is_sqlite else _postgres(parsed, patience)
+        self._leases = _sqlite_leases(parsed, patience) if self.is_sqlite else self._engine
         self._writing = self._engine.execution_options(jit_writes=True)
         self._reading = self._engine.execution_options(**({} if self.is_sqlite else _SNAPSHOT))
         single = {"jit_single": True} if self.is_sqlite else _AT_ONCE
         self._looking = self._engine.execution_options(**single)
-        self._writing_once = (
-            self._writing if self.is_sqlite else self._engine.execution_options(**_AT_ONCE)
-        )
+        once = {"jit_writes": True} if self.is_sqlite else _AT_ONCE
+        self._writing_once = self._engine.execution_options(**once)
+        self._leasing = self._leases.execution_options(jit_writes=True)
+        self._leasing_once = self._leases.execution_options(**once)
+
+    @property
+    def engines(self) -> tuple[sa.Engine, ...]:
+        """Whatever keeps connections."""
+        return (self._engine, self._leases) if self.is_sqlite else (self._engine,)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -73,6 +80,21 @@ class Database:
     def write_once(self) -> Iterator[sa.Connection]:
         """As `write`, for one statement, which the server commits with its answer."""
         with faults.translated(), self._turn(), self._writing_once.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def lease(self, *, once: bool = False) -> Iterator[sa.Connection]:
+        """As `write`, for what is claimed, renewed and let go; `once`: by one statement.
+
+        On SQLite such a commit does not wait for the disk. It would be lost when the machine loses its
+        power, and so would everybody who could have worked under the claim: whoever serves next
+        voids them all anyway. What is recorded of the work waits for the disk, and what came before
+        with it, for all commits stand in one file in their order. A server may crash alone, so on
+        PostgreSQL a claim is as durable as anything.
+        https://www.sqlite.org/pragma.html#pragma_synchronous
+        """
+        engine = self._leasing_once if once else self._leasing
+        with faults.translated(), self._turn(), engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -138,7 +160,8 @@ class Database:
         if self._serving is not None:
             os.close(self._serving)
             self._serving = None
-        self._engine.dispose()
+        for engine in self.engines:
+            engine.dispose()
 
 
 _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -177,15 +200,30 @@ def _place(url: sa.URL) -> str:
 
 def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
     _make_private_file(Path(str(url.database)))
+    return _sqlite_engine(url, patience, _prepare_sqlite, pool_size=10, max_overflow=30)
+
+
+def _sqlite_leases(url: sa.URL, patience: float) -> sa.Engine:
+    """One connection is enough: its writers wait for one another. See `Database.lease`."""
+
+    def prepare(connection: Any, record: object) -> None:
+        _prepare_sqlite(connection, record)
+        connection.execute("PRAGMA synchronous = NORMAL").close()
+
+    return _sqlite_engine(url, patience, prepare, pool_size=1, max_overflow=1)
+
+
+def _sqlite_engine(
+    url: sa.URL, patience: float, prepare: Callable[[Any, object], None], **pool: int
+) -> sa.Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,
         connect_args={"timeout": patience},
-        pool_size=10,
-        max_overflow=30,
         pool_timeout=patience,
+        **pool,
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from bot import errors
 from bot.store import bulk, mapping, tables
 from bot.store.instant import Instant, free
+from bot.store.ready import Ready
 
 _BOX = tables.outbox
 PLACE_KEY = "place_key"  # in a row's data: where it was said is kept under that key
@@ -77,19 +78,27 @@ def _hold_redraws(
     found = defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]](list)
     if not wanted:
         return found
-    rows = connection.execute(
-        sa.select(_BOX.c.kind, _BOX.c.lane, _BOX.c.request_id, _BOX.c.data)
+    lanes = bulk.as_words({each.values["lane"] for each in wanted})
+    kinds = bulk.as_words({each.values["kind"] for each in wanted})
+    for kind, lane, request_id, data in _STANDING.rows(connection, lanes=lanes, kinds=kinds):
+        found[kind, lane, request_id].append(data)
+    return found
+
+
+_DRAWN = (_BOX.c.kind, _BOX.c.lane, _BOX.c.request_id, _BOX.c.data)
+_STANDING = Ready(
+    lambda _: (
+        sa.select(*_DRAWN)
         .where(
-            bulk.Among(_BOX.c.lane, {each.values["lane"] for each in wanted}),
-            _BOX.c.kind.in_({each.values["kind"] for each in wanted}),
+            bulk.Among(_BOX.c.lane, "lanes"),
+            bulk.Among(_BOX.c.kind, "kinds"),
             _BOX.c.settled_at.is_(None),
             _BOX.c.claimed_until.is_(None),
         )
         .with_for_update(skip_locked=True)
-    )
-    for kind, lane, request_id, data in rows:
-        found[kind, lane, request_id].append(data)
-    return found
+    ),
+    _DRAWN,
+)
 
 
 def write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

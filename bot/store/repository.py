@@ -88,12 +88,12 @@ class Store(Reads):
         None: it is no longer in `expected`, or somebody else works on it. Its `fence` is a new one;
         writes that follow the work ask for it.
         """
-        with self._database.write_once() as connection:
+        with self._database.lease(once=True) as connection:
             return claims.take(connection, grant_id, expected, holder, lease)
 
     def renew_grant(self, grant_id: str, fence: int, lease: timedelta) -> bool:
         """Work on it for `lease` from now on; false when it is no longer ours to work on."""
-        with self._database.write_once() as connection:
+        with self._database.lease(once=True) as connection:
             return claims.renew(connection, grant_id, fence, lease)
 
     def release_grant(self, grant_id: str, fence: int) -> None:
@@ -101,19 +101,19 @@ class Store(Reads):
         with self._looking() as connection:
             if not claims.held(connection, grant_id, fence):
                 return
-        with self._database.write_once() as connection:
+        with self._database.lease(once=True) as connection:
             claims.let_go(connection, grant_id, fence)
 
     def claim_ends(
         self, where: ends.Waiting, now: datetime, holder: str, lease: timedelta, most: int
     ) -> tuple[model.Grant, ...]:
         """As `claim_grant`, some of the ends that wait there; the longest overdue first."""
-        with self._database.write() as connection:
+        with self._database.lease() as connection:
             return ends.take(connection, where, now, holder, lease, most)
 
     def renew_grants(self, fences: Mapping[str, int], lease: timedelta) -> None:
         """Work on these (fence by id) for `lease` from now on, as far as they are still ours."""
-        with self._database.write() as connection:
+        with self._database.lease() as connection:
             ends.renew(connection, fences, lease)
 
     def release_grants(self, fences: Mapping[str, int]) -> None:
@@ -121,7 +121,7 @@ class Store(Reads):
         with self._looking() as connection:
             if not ends.is_any_held(connection, fences):
                 return
-        with self._database.write() as connection:
+        with self._database.lease() as connection:
             ends.let_go(connection, fences)
 
     def forget_pauses(self) -> None:
@@ -171,17 +171,17 @@ class Store(Reads):
         with self._looking() as connection:  # whoever has nothing to say keeps nobody from writing
             if not outbox.is_any_free(connection, now, but):
                 return ()
-        with self._database.write() as connection:
+        with self._database.lease() as connection:
             return outbox.claim(connection, now, limit, lease, but)
 
     def outbox_renew(self, rows: Mapping[int, int], lease: timedelta) -> None:
         """These (fence by id) are still being said."""
-        with self._database.write() as connection:
+        with self._database.lease() as connection:
             outbox.renew(connection, rows, lease)
 
     def outbox_release(self, row_id: int, fence: int) -> None:
         """It is not being said after all; whoever comes next may. Never raises Conflict."""
-        with self._database.write_once() as connection:
+        with self._database.lease(once=True) as connection:
             outbox.release(connection, row_id, fence)
 
     def outbox_done(

@@ -27,13 +27,15 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def full(opened: store.Store) -> Iterator[None]:
     """The disk of this SQLite record has no room: nothing that needs a new page can be written."""
-    engine = opened._database._engine
-    event.listen(engine, "checkout", _shut)
+    engines = opened._database.engines
+    for engine in engines:
+        event.listen(engine, "checkout", _shut)
     try:
         yield
     finally:
-        event.remove(engine, "checkout", _shut)
-        event.listen(engine, "checkout", _open)
+        for engine in engines:
+            event.remove(engine, "checkout", _shut)
+            event.listen(engine, "checkout", _open)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from bot import clock as clocks
 from bot import errors, model
 from bot import store as stores
+from bot.store import outbox
+from bot.telling import notices
 from tests.fixtures_store import (
     ANA,
     NOON,
@@ -220,6 +222,16 @@ def asked_by(store: stores.Store, look: Callable[[], object]) -> list[str]:
     return [statement for statement in asked if statement.startswith("SELECT")]
 
 
+def plans_of(store: stores.Store, asked: list[str]) -> list[str]:
+    """How SQLite would find what they ask for."""
+    with store._database.read() as connection:
+        return [
+            f"{row[3]} <- {statement}"
+            for statement in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+
+
 @pytest.mark.parametrize("state_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "look",
@@ -259,13 +271,23 @@ def test_what_is_asked_often_never_walks_a_whole_table(
         with contextlib.suppress(errors.NotFound):
             look(state)
 
-    asked = asked_by(state, looking)
-    with state._database.read() as connection:
-        plans = [
-            f"{row[3]} <- {statement}"
-            for statement in asked
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
-        ]
+    plans = plans_of(state, asked_by(state, looking))
     assert plans
     walks = [plan for plan in plans if plan.startswith("SCAN")]
     assert [plan for plan in walks if not plan.startswith(LAWFUL_WALKS)] == []
+
+
+@pytest.mark.parametrize("state_url", ["sqlite"], indirect=True)
+def test_a_redraw_that_waits_is_looked_up_by_its_lane(state: stores.Store) -> None:
+    """Each change looks, also when ten thousand lines wait to be said."""
+
+    def looking() -> None:
+        with state.begin(ANA) as tx:
+            notices.redraw(tx, "x", notices.Kind.LIVE)
+            notices.home(tx, "U0ANA")
+            outbox.news(tx.connection, tx._said)
+            tx._said.clear()
+
+    plans = plans_of(state, asked_by(state, looking))
+    assert [plan for plan in plans if plan.startswith("SEARCH outbox USING INDEX outbox_waiting (")]
+    assert not [plan for plan in plans if plan.startswith("SCAN outbox")]
