@@ -92,6 +92,16 @@ class Engine(Protocol):
     def activity(self, role: ManagedRole, since: datetime) -> Activity:
         """What the holder did. Never raises for thin evidence: says so. Raises TargetUnavailable."""
 
+    def activity_all(
+        self, sinces: Mapping[ManagedRole, datetime]
+    ) -> Mapping[str, Activity | errors.DbGrantsError]:
+        """`activity` of each since its time, by grant id: one look at the evidence for all of them.
+
+        The bound on how much of it is looked at is for all: whose part of it is cut off is told so. A
+        server prepared by an earlier bootstrap is asked one by one, each with a deadline of its own;
+        one that fails is its value there. Raises TargetUnavailable when nothing is known of any.
+        """
+
     def managed(self) -> tuple[FoundRole, ...]:
         """Every role on the server that carries our mark. Raises TargetUnavailable."""
 

@@ -221,6 +221,16 @@ class MemoryEngine:
             counts=tuple(counts),
         )
 
+    def activity_all(
+        self, sinces: Mapping[ManagedRole, datetime]
+    ) -> Mapping[str, Activity | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.activity_all`. `fail("activity", …)` fails single ones."""
+        self._begin("activity_all", "")
+        return {
+            role.grant_id: _outcome(lambda role: self.activity(role, sinces[role]), role)
+            for role in sinces
+        }
+
     def managed(self) -> tuple[FoundRole, ...]:
         """See `db_grants.engine.Engine.managed`."""
         self._begin("managed", "")

@@ -7,64 +7,145 @@ is missing from it is said, for silence would read as "nothing was done".
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from psycopg import sql
 
 from db_grants import errors
-from db_grants.postgres import links, queries, serverlog, statements
+from db_grants.postgres import batches, links, queries, serverlog, statements
 from db_grants.spec import Activity, Evidence, ManagedRole, SessionSeen, Statement
 
 _KEPT = 500  # statements told one by one
 _LENGTH = 2000  # characters of each
 _LOOKS = 6
 _PAUSE = 0.05  # seconds
+_ALONE = "statement_log"  # the log reader of an earlier bootstrap: one role, all of the log
 _REFUSED = "42501"  # insufficient_privilege
 _DENIED = re.compile(
     r"permission denied for (?P<kind>foreign table|materialized view|\w+) (?P<name>.+)", re.DOTALL
 )
 
+Sinces = Mapping[ManagedRole, datetime]
+_States = Mapping[int, Mapping[str, Any]]  # by OID: rows of log_state.sql
+
 
 def of_role(link: links.Link, role: ManagedRole, since: datetime) -> Activity:
     """The best account this server can give."""
-    (rows,) = link.ask(queries.query("log_state", oid=role.oid))
-    state = rows[0]
-    if not state["readable"]:
-        return _from_counters(link, role, state["counters"], "the log reader is not installed")
+    return _accounts(link, {role: since}, _states(link, [role]))[role.grant_id]
+
+
+def of_roles(link: links.Link, sinces: Sinces) -> dict[str, Activity] | None:
+    """The same of many, by grant, in two turns and one pass over the log.
+
+    None where the log can be read for one role alone: that may take longer than one operation has.
+    """
+    if not sinces:
+        return {}
+    states = _states(link, list(sinces))
+    if len(sinces) > 1 and any(state["reader"] == _ALONE for state in states.values()):
+        return None
+    return _accounts(link, sinces, states)
+
+
+def one_by_one(pool: links.Links, sinces: Sinces) -> dict[str, Activity | errors.DbGrantsError]:
+    """The same where that is None: each has an operation's time, until one is lost."""
+    outcomes: dict[int, Activity | errors.DbGrantsError] = {}
+
+    def work() -> None:
+        for role, since in sinces.items():
+            with pool.link() as link:
+                outcomes[role.oid] = of_role(link, role, since)
+
+    roles = list(sinces)
+    return batches.by_grant(roles, batches.completed(roles, outcomes, work))
+
+
+def _states(link: links.Link, roles: Sequence[ManagedRole]) -> _States:
+    oids = sql.Literal([role.oid for role in roles])
+    (rows,) = link.ask(queries.query("log_state", oids=oids))
+    return {row["oid"]: row for row in rows}
+
+
+def _accounts(link: links.Link, sinces: Sinces, states: _States) -> dict[str, Activity]:
+    schema, reader = next((state["counters"], state["reader"]) for state in states.values())
+    if reader is None:
+        return _counted(link, dict.fromkeys(sinces, "the log reader is not installed"), schema)
     try:
-        told = _settled_log(link, role, since, wait=not state["still_there"])
+        logs = _settled_logs(link, sinces, states)
     except errors.TargetUnavailable:
         raise
     except errors.DbGrantsError as error:
-        return _from_counters(link, role, state["counters"], str(error))
-    if told.absent:
-        return _from_counters(link, role, state["counters"], told.absent)
-    notes = [*told.gaps]
-    if not state["everything"]:
-        notes.append("not every statement of this role was logged")
-    return _from_log(told, notes)
+        return _counted(link, dict.fromkeys(sinces, str(error)), schema)
+    absent = {role: logs[role.name].absent for role in sinces if logs[role.name].absent}
+    told = {
+        role.grant_id: _from_log(logs[role.name], everything=states[role.oid]["everything"])
+        for role in sinces
+        if role not in absent
+    }
+    return told | _counted(link, absent, schema)
 
 
-def _settled_log(
-    link: links.Link, role: ManagedRole, since: datetime, *, wait: bool
-) -> serverlog.Log:
-    """The log, once the last words of every session are in it: the collector is a moment behind."""
-    query = queries.query("statement_log", role=role.name, since=since.isoformat())
-    for look in range(_LOOKS):
-        if look:
-            time.sleep(_PAUSE)
-        (rows,) = link.ask(query)
-        reading = serverlog.Reading(role.name)
-        for row in rows:
-            reading.add(row["kind"], row["record"])
-        told = reading.log
-        if not wait or all(session.ended_at for session in told.sessions):
+def _settled_logs(link: links.Link, sinces: Sinces, states: _States) -> dict[str, serverlog.Log]:
+    """Logs by role, once the last words of every session are in: the collector is a moment behind.
+
+    A server that does not log the ends of sessions gets that moment, and no more.
+    """
+    readings = {role.name: serverlog.Reading(role.name) for role in sinces}
+    for row in _first_look(link, sinces, states):
+        for name in readings if row["role_name"] is None else (row["role_name"],):
+            readings[name].add(row["kind"], row["record"])
+    logs = {name: reading.log() for name, reading in readings.items()}
+    over = {role: since for role, since in sinces.items() if not states[role.oid]["still_there"]}
+    for look in range(1, _LOOKS):
+        late = {role: since for role, since in over.items() if _goes_on(logs[role.name])}
+        if not late or (look > 1 and not states[next(iter(late)).oid]["ends_told"]):
             break
-    return told
+        time.sleep(_PAUSE)
+        news = _later_look(link, late, states)
+        for role in late:
+            readings[role.name].add_news(news.get(role.name, ()))
+            logs[role.name] = readings[role.name].log()
+    return logs
 
 
-def _from_log(told: serverlog.Log, notes: list[str]) -> Activity:
+def _goes_on(log: serverlog.Log) -> bool:
+    return not all(session.ended_at for session in log.sessions)
+
+
+def _first_look(link: links.Link, sinces: Sinces, states: _States) -> links.Rows:
+    ((role, since), *_) = sinces.items()
+    if states[role.oid]["reader"] == _ALONE:
+        query = queries.query("statement_log", role=role.name, since=since.isoformat())
+    else:
+        query = queries.query(
+            "statement_logs",
+            roles=[role.name for role in sinces],
+            sinces=[since.isoformat() for since in sinces.values()],
+        )
+    (rows,) = link.ask(query)
+    return rows
+
+
+def _later_look(
+    link: links.Link, sinces: Sinces, states: _States
+) -> dict[str, list[tuple[str, str]]]:
+    """At the end of the log, where that can be read alone."""
+    ((role, _), *_) = sinces.items()
+    if states[role.oid]["reader"] == _ALONE:
+        rows = _first_look(link, sinces, states)
+    else:
+        names = [role.name for role in sinces]
+        (rows,) = link.ask(queries.query("statement_logs_end", roles=names))
+    news: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        news.setdefault(row["role_name"], []).append((row["kind"], row["record"]))
+    return news
+
+
+def _from_log(told: serverlog.Log, *, everything: bool) -> Activity:
+    notes = [*told.gaps, *([] if everything else ["not every statement of this role was logged"])]
     kinds = Counter("refused" if entry.state == _REFUSED else entry.kind for entry in told.entries)
     named = Counter(name for entry in told.entries for name in _touched(entry))
     return Activity(
@@ -104,17 +185,39 @@ def _is(table: str, kind: str, name: str) -> bool:
     return table == name or table.endswith(f".{name}")
 
 
-def _from_counters(link: links.Link, role: ManagedRole, schema: str | None, why: str) -> Activity:
-    """Kinds and counts of pg_stat_statements, or the admission that nothing is known."""
-    if schema is None:
-        return Activity(evidence=Evidence.NONE, note=f"statements unknown: {why}")
+def _counted(
+    link: links.Link, whys: Mapping[ManagedRole, str], schema: str | None
+) -> dict[str, Activity]:
+    """Kinds and counts of pg_stat_statements for those roles, or the admission that nothing is known."""
+    calls = _calls(link, list(whys), schema) if whys and schema else None
+    if calls is None:
+        return {
+            role.grant_id: Activity(evidence=Evidence.NONE, note=f"statements unknown: {why}")
+            for role, why in whys.items()
+        }
+    return {
+        role.grant_id: _from_counters(calls.get(role.oid, []), why) for role, why in whys.items()
+    }
+
+
+def _calls(
+    link: links.Link, roles: Sequence[ManagedRole], schema: str
+) -> dict[int, links.Rows] | None:
+    oids = sql.Literal([role.oid for role in roles])
     try:
-        (rows,) = link.ask(queries.query("counters", schema=sql.Identifier(schema), oid=role.oid))
+        (rows,) = link.ask(queries.query("counters", schema=sql.Identifier(schema), oids=oids))
     except errors.TargetUnavailable:
         raise
     except errors.DbGrantsError:
         link.roll_back()
-        return Activity(evidence=Evidence.NONE, note=f"statements unknown: {why}")
+        return None
+    found: dict[int, links.Rows] = {}
+    for row in rows:
+        found.setdefault(row["oid"], []).append(row)
+    return found
+
+
+def _from_counters(rows: links.Rows, why: str) -> Activity:
     kinds: Counter[str] = Counter()
     named: Counter[str] = Counter()
     for row in rows:

@@ -223,6 +223,14 @@ class PostgresEngine:
         with self._links.link() as link:
             return activity.of_role(link, role, since)
 
+    def activity_all(
+        self, sinces: Mapping[ManagedRole, datetime]
+    ) -> Mapping[str, Activity | errors.DbGrantsError]:
+        """See `db_grants.engine.Engine.activity_all`."""
+        with self._links.link() as link:
+            told = activity.of_roles(link, sinces)
+        return activity.one_by_one(self._links, sinces) if told is None else told
+
     def managed(self) -> tuple[FoundRole, ...]:
         """See `db_grants.engine.Engine.managed`."""
         return self.survey().managed

@@ -124,7 +124,6 @@ class Reading:
         if record.user == self._role:
             self._records[record.session, record.number] = record
 
-    @property
     def log(self) -> Log:
         """What it comes to so far."""
         sessions, entries = _told(sorted(self._records.values()), self._zone)

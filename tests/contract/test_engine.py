@@ -1,126 +1,21 @@
 """What every engine promises: the same tests on the memory engine and on real servers."""
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import psycopg
 import pytest
 
-from db_grants import errors, naming
-from db_grants.engine import Engine
-from db_grants.memory import MemoryEngine
+from db_grants import errors
 from db_grants.spec import (
     Closed,
     Credential,
     Evidence,
-    GrantSpec,
     Privilege,
     Removed,
-    Scope,
     TableScope,
 )
-from tests.fixtures_postgres import SCOPES, Shop, drop_shop, make_shop, without_deputies
-
-
-@dataclass(kw_only=True)
-class World:
-    """An engine and what the outside may do to its server."""
-
-    engine: Engine
-    database: str
-    login: Callable[[Credential], bool]
-    session: Callable[[Credential], Callable[[], bool]]  # logs in; asked, it tells if it goes on
-    add_foreign: Callable[[str], None]
-    opened: list[psycopg.Connection] = field(default_factory=list)
-
-    def scope(self, name: str = "read_customer_data") -> Scope:
-        return Scope(name=name, database=self.database, tables=SCOPES[name])
-
-    def spec(self, grant_id: str = "c0ntract", **changes: Any) -> GrantSpec:
-        spec = GrantSpec(
-            grant_id=grant_id,
-            role_name=naming.managed_role(grant_id),
-            scope=self.scope(),
-            expires_at=datetime.now(UTC) + timedelta(minutes=30),
-        )
-        return replace(spec, **changes)
-
-
-def memory_world() -> World:
-    engine = MemoryEngine(scopes=[Scope(name=n, database="shop", tables=SCOPES[n]) for n in SCOPES])
-
-    def session(given: Credential) -> Callable[[], bool]:
-        made = engine.connect(given.role, given.password)
-        assert made is not None
-        return lambda: engine.goes_on(made)
-
-    return World(
-        engine=engine,
-        database="shop",
-        login=lambda given: engine.connect(given.role, given.password) is not None,
-        session=session,
-        add_foreign=engine.add_foreign,
-    )
-
-
-def goes_on(connection: psycopg.Connection) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def postgres_world(shop: Shop) -> World:
-    opened: list[psycopg.Connection] = []
-
-    def login(given: Credential) -> bool:
-        url = shop.server.url(given.database, given.role, given.password)
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def session(given: Credential) -> Callable[[], bool]:
-        url = shop.server.url(given.database, given.role, given.password)
-        opened.append(psycopg.connect(url, autocommit=True))
-        return functools.partial(goes_on, opened[-1])
-
-    def add_foreign(name: str) -> None:
-        with shop.connect() as admin:
-            admin.execute(psycopg.sql.SQL("CREATE ROLE {}").format(psycopg.sql.Identifier(name)))
-
-    engine = shop.engine()
-    return World(
-        engine=engine,
-        database=shop.database,
-        login=login,
-        session=session,
-        add_foreign=add_foreign,
-        opened=opened,
-    )
-
-
-@pytest.fixture(
-    params=["memory", "postgres_server", "installed_server", "without the bootstrap's functions"]
-)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "memory":
-        yield memory_world()
-        return
-    server = request.param if request.param.endswith("_server") else "postgres_server"
-    made = make_shop(request.getfixturevalue(server), "shop_contract")
-    there = postgres_world(made)
-    with contextlib.nullcontext() if server == request.param else without_deputies(made):
-        yield there
-    for connection in there.opened:
-        connection.close()
-    drop_shop(made)
+from tests.contract.worlds import World
+from tests.fixtures_postgres import SCOPES
 
 
 def test_a_created_role_has_no_password_yet(world: World) -> None:

@@ -167,6 +167,7 @@ def test_a_bad_wire_holds_no_operation_longer_than_its_deadline(
         lambda: engine.close(role),
         lambda: engine.remove(role),
         lambda: engine.activity(role, now),
+        lambda: engine.activity_all({role: now}),
         lambda: engine.check([shop.scope()]),
         engine.survey,
     ]

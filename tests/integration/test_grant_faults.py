@@ -65,6 +65,7 @@ def operations(engine: PostgresEngine, shop: Shop, role: ManagedRole) -> list[Ca
         lambda: engine.close(role),
         lambda: engine.remove(role),
         lambda: engine.activity(role, now),
+        lambda: engine.activity_all({role: now}),
         engine.managed,
         lambda: engine.check([shop.scope()]),
     ]

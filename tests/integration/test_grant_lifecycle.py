@@ -105,7 +105,7 @@ def test_the_holder_reads_what_was_granted(session: Any) -> None:
         "SET ROLE jit_bot",
         "SET ROLE jit_quarantine",
         "SET log_statement = 'none'",
-        "SELECT * FROM jit_admin.statement_log('jit_l1fecyc1', now())",
+        "SELECT * FROM jit_admin.statement_logs('{jit_l1fecyc1}', '{2026-01-01}')",
         "COPY app.payments TO STDOUT",
         "SELECT pg_read_file('PG_VERSION')",
         "ALTER ROLE jit_l1fecyc1 CONNECTION LIMIT 50",

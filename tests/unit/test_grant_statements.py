@@ -114,7 +114,7 @@ def told(*rows: tuple[str, str]) -> serverlog.Log:
     reading = serverlog.Reading("jit_abcd1234")
     for kind, text in (("zone", "Europe/Berlin"), *rows):
         reading.add(kind, text)
-    return reading.log
+    return reading.log()
 
 
 def test_times_are_read_in_the_zone_of_the_log() -> None:
@@ -203,9 +203,9 @@ def test_a_record_that_is_seen_twice_is_told_once() -> None:
 def test_a_line_that_was_being_written_is_a_gap_until_it_is_whole() -> None:
     reading = serverlog.Reading("jit_abcd1234")
     reading.add("unfinished", "")
-    assert reading.log.gaps == ("the log ends within a line",)
+    assert reading.log().gaps == ("the log ends within a line",)
     reading.add_news([("partial", "only the end was looked at"), record(1, "statement: select 1")])
-    whole = reading.log
+    whole = reading.log()
     assert (whole.gaps, len(whole.entries)) == (tuple[str](), 1)
 
 
