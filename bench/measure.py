@@ -247,7 +247,7 @@ def _judged(
     limit: float | None = None,
 ) -> Verdict:
     """`exact`: counted, not timed. `size`: the one it was run at, and the one the goal names. `limit`:
-    no more than that can be had at all.
+    what raw SQL reaches, and so the most, or least, that can be had at all.
 
     Undecided is what was met at a smaller size than the goal's, and a time or rate that noise may have
     put on its side of the bound: the bound is in its interval, or where it has none, within 5 % of it.
@@ -258,8 +258,9 @@ def _judged(
     if size is not None and size[0] < size[1]:
         notes.append(f"run with {size[0]:,}, the goal is for {size[1]:,}")
         decided = False if decided is False else None
-    if limit is not None and bound > limit:
-        notes.append(f"the goal lies above what raw SQL itself reaches here, {_number(limit)}")
+    side = "above" if words.startswith("≥") else "below"
+    if limit is not None and (bound > limit if side == "above" else bound < limit):
+        notes.append(f"the goal lies {side} what raw SQL itself reaches here, {_number(limit)}")
     figure = f"{_number(value.value if isinstance(value, Ratio) else value)}{unit}"
     if isinstance(value, Ratio):
         figure += f" ({_number(value.low)} to {_number(value.high)})"

@@ -65,6 +65,9 @@ def test_a_goal_above_what_raw_sql_reaches_says_so() -> None:
     assert standing(found) == "not met"
     assert found.note == "the goal lies above what raw SQL itself reaches here, 1.90"
     assert measure.at_least("G3", "a rate", 1.6, 2.5, limit=3.0).note == ""
+    grown = measure.at_most("G5", "growth", 1.8, 1.5, limit=1.7)
+    assert grown.note == "the goal lies below what raw SQL itself reaches here, 1.70"
+    assert measure.at_most("G5", "growth", 1.8, 1.5, limit=1.2).note == ""
 
 
 def test_what_is_told_without_a_bound_is_for_information() -> None:

@@ -121,7 +121,8 @@ def _replicas(stage: Stage) -> Iterator[Told]:
             doubled=doubled,
             failed=dead,
         )
-        words = f"{number} on one record: lost, doubled or dead"
+        many = "process" if number == 1 else "processes"
+        words = f"{number} {many} on one record: lost, doubled or dead"
         size = (count, GOAL.bursts[1])
         yield at_most("G10", words, lost + doubled + dead, 0, size=size)
     four = rates[4] / rates[1]

@@ -14,6 +14,7 @@ from bench.measure import Line, Verdict, at_least, at_most
 from bench.stage import GOAL, Stage, Told
 
 _TURNS = 3
+_WALKS = 4  # rounds of raw SQL as the bot among many live grants
 _Rates = Mapping[str, list[float]]
 _RAWS = {"raw": "the bot", "raw-superuser": "a superuser"}
 
@@ -231,12 +232,13 @@ def _among_others(stage: Stage, at: place.Place) -> Iterator[Told]:
     for count in sizes:
         more = [place.fresh_id() for _ in range(count - at.live())]
         at.fill(more, core.soon(3600), administered=True)
-        with ways.opened(ways.Raw(at), ways.RawSuperuser(at), ways.Ours(at)) as all_ways:
-            turns = {name: _turn(way, 10) for name, way in all_ways.items()}
-            found = measure.interleave(max(5, stage.sizes.rounds // 5), turns)
+        found = _in_turn(at, max(5, stage.sizes.rounds // 5), ways.RawSuperuser, ways.Ours)
+        # The walk through them all takes seconds, and leaves the others' caches cold.
+        for step, by in _in_turn(at, _WALKS, ways.Raw).items():
+            found[step] |= by
         for step, by in found.items():
             yield from measure.compared(f"{step}-by-live-grants", count, by)
-        for name in all_ways:
+        for name in found["grant"]:
             totals.setdefault(name, {})[count] = _whole(found, name)
     growth: dict[str, float] = {}
     for name, by_size in totals.items():
@@ -250,12 +252,19 @@ def _among_others(stage: Stage, at: place.Place) -> Iterator[Told]:
         (sizes[-1], GOAL.live[-1]),
     )
     over = {name: measure.ratio(by[sizes[-1]], by[sizes[0]]) for name, by in totals.items()}
-    yield at_most("G5", words, over["ours"], 1.5, size=size)
+    limit = over["raw-superuser"].value
+    yield at_most("G5", words, over["ours"], 1.5, size=size, limit=limit)
     for name, who in _RAWS.items():
         yield measure.told("G5", f"the same in raw SQL as {who}", over[name].value)
     what = "exponent of growth with live grants"
     yield at_most("G5", what, growth["ours"], 0.1, size=size)
     yield at_most("G5", "bytes that all ACLs grew by", at.acl_bytes() - before, 0, size=size)
+
+
+def _in_turn(at: place.Place, rounds: int, *chosen: Any) -> dict[str, dict[str, list[float]]]:
+    with ways.opened(*(way(at) for way in chosen)) as all_ways:
+        turns = {name: _turn(way, 10) for name, way in all_ways.items()}
+        return measure.interleave(rounds, turns)
 
 
 def at_once(stage: Stage) -> Iterator[Told]:
