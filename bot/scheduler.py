@@ -39,6 +39,7 @@ _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broke
 _POLL = 0.1  # seconds between looks whether another process has committed something
 _LONGEST_POLL = 0.5  # seconds
 _MANY = 20  # ends in one batch, from which on a second worker is worth it
+_CROWD = timedelta(seconds=10)  # for so long after they began ends are made room for
 _CHORES_EVERY = 1.0  # seconds
 _CHORES_APART = 0.2  # seconds, at least, however much is committed; a rush leaves them as rare
 _SWEEPS_WITHIN = 30.0  # seconds; a sweeper that hangs for longer has no heartbeat
@@ -129,6 +130,7 @@ class Scheduler:
         self._step("leap", self._grants.judge_leap)
         self._step("begin_due", self._begin_due)
         self._step("ends", self._hand_out_ends)
+        self._step("room", self._make_room)
         self._step("activations", self._hand_out_activations)
         self._step("arm", self._arm)
 
@@ -225,6 +227,16 @@ class Scheduler:
             else:
                 clean = functools.partial(self._clean, waiting.target)
                 self._submit(waiting.target, "cleaning", clean, work.Urgency.CLEAN)
+
+    def _make_room(self) -> None:
+        """Of several replicas those that have no part in a crowd of ends keep their words and chores
+        for later: they would take time from those that have.
+        """
+        if self._lanes.rush.is_on():
+            return
+        open_ = self._store.ends_under_way(self._clock.now() - _CROWD)
+        if open_ is not None:
+            self._lanes.rush.see_elsewhere(work.Urgency.CLOSE if open_ else work.Urgency.CLEAN)
 
     def _hand_out_activations(self) -> None:
         for grant in self._store.activating(self._clock.now(), _MOST):

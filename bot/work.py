@@ -26,6 +26,7 @@ _MOST_PER_TARGET = 10_000  # what does not fit is handed out again by the next s
 _QUICK = 1.0  # seconds in which something is done where nothing but our own work delays it
 _LONGEST = 10.0  # seconds for which a crowd of ends is made room for
 _BETWEEN = 0.02  # seconds from one step of an end to the next
+_SEEN = 0.6  # seconds for which what another process was seen at is taken to go on
 _APART = 1.0  # seconds of quiet after which the next ends are another crowd
 _ROOM = 0.05  # seconds between looks whether a rush is over
 
@@ -54,6 +55,7 @@ class Rush:
         self._number = 0
         self._since = float("-inf")  # the present crowd of them
         self._ended = float("-inf")
+        self._elsewhere = (Urgency.CLEAN, float("-inf"))  # seen last, and when
 
     @contextlib.contextmanager
     def on(self, urgency: Urgency) -> Iterator[None]:
@@ -62,8 +64,7 @@ class Rush:
         with self._lock:
             self._number += 1
             number = self._number
-            if not self._began and now - self._ended > _APART:
-                self._since = now
+            self._note_crowd(now)
             self._began[number] = (urgency, now)
         try:
             yield
@@ -71,6 +72,14 @@ class Rush:
             with self._lock:
                 del self._began[number]
                 self._ended = time.monotonic()
+
+    def see_elsewhere(self, urgency: Urgency) -> None:
+        """Another process was just seen at something of that urgency: it has the cores and the record."""
+        now = time.monotonic()
+        with self._lock:
+            self._note_crowd(now)
+            self._elsewhere = (urgency, now)
+            self._ended = now
 
     def is_on(self, than: Urgency | None = None) -> bool:
         """Whether to make room for something, or only for what is more urgent `than` that."""
@@ -80,10 +89,14 @@ class Rush:
                 return False
             if than is None and now - self._ended < _BETWEEN:
                 return True
-            return any(
-                now - began < _QUICK and (than is None or urgency < than)
-                for urgency, began in self._began.values()
-            )
+            seen, at = self._elsewhere
+            lately = [(seen, now - at < _SEEN)]
+            lately += [(urgency, now - began < _QUICK) for urgency, began in self._began.values()]
+            return any(so and (than is None or urgency < than) for urgency, so in lately)
+
+    def _note_crowd(self, now: float) -> None:
+        if not self._began and now - self._ended > _APART:
+            self._since = now
 
 
 @dataclass(frozen=True, slots=True)

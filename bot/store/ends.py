@@ -64,6 +64,15 @@ def waiting(connection: sa.Connection, now: datetime) -> tuple[Waiting, ...]:
     return tuple(sorted(found, key=lambda each: (not each.open, each.target)))
 
 
+def under_way(connection: sa.Connection, since: datetime) -> bool | None:
+    """Whether doors are being shut by somebody, of ends begun after that; None: nothing is being done."""
+    query = sa.select(_OPEN.label("open")).where(
+        _REVOKING, _GRANT.c.revoking_since > since, sa.not_(free(_GRANT.c.claimed_until))
+    )
+    found = [bool(row.open) for row in connection.execute(query.distinct())]
+    return any(found) if found else None
+
+
 def take(
     connection: sa.Connection,
     where: Waiting,

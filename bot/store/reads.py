@@ -188,6 +188,11 @@ class Reads(ABC):
         with self._looking() as connection:
             return ends.waiting(connection, now)
 
+    def ends_under_way(self, since: datetime) -> bool | None:
+        """Whether doors are being shut by anybody, of ends begun after that; None: nothing is done."""
+        with self._looking() as connection:
+            return ends.under_way(connection, since)
+
     def doors_page(
         self, after: doors.Page, limit: int = _BATCH
     ) -> tuple[tuple[doors.Door, ...], doors.Page | None]:

@@ -97,6 +97,24 @@ def test_only_what_is_to_be_done_there_and_now_is_taken(
     assert taken(state) == [ids[0]]
 
 
+def test_what_is_being_done_just_now_is_seen_by_others(
+    state: stores.Store, clock: clocks.ManualClock
+) -> None:
+    begun(state, clock, 2)
+    since = clock.now() - timedelta(seconds=10)
+    assert state.ends_under_way(since) is None
+    state.claim_ends(OPEN, LATER, "one", OVER, 1)
+    assert state.ends_under_way(since) is None
+    one, two = state.claim_ends(OPEN, LATER, "one", LEASE, 2)
+    assert state.ends_under_way(since) is True
+    assert state.ends_under_way(clock.now()) is None
+    with state.begin(stores.SYSTEM) as tx:
+        tx.change_grants(REVOKING, [noted(one), noted(two)])
+    assert state.ends_under_way(since) is None
+    state.claim_ends(SHUT, LATER, "one", LEASE, 1)
+    assert state.ends_under_way(since) is False
+
+
 def test_a_batch_is_recorded_without_those_that_are_somebody_elses_by_now(
     state: stores.Store, clock: clocks.ManualClock
 ) -> None:

@@ -368,6 +368,21 @@ def test_what_can_wait_makes_room_for_ends_but_not_for_ever(
     lane.close()
 
 
+def test_room_is_made_for_what_another_process_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rush, clean = work.Rush(), work.Urgency.CLEAN
+    rush.see_elsewhere(clean)
+    assert rush.is_on()
+    assert not rush.is_on(clean)
+    rush.see_elsewhere(work.Urgency.CLOSE)
+    assert rush.is_on(clean)
+    monkeypatch.setattr(work, "_SEEN", 0.0)
+    wait_for(lambda: not rush.is_on())
+    monkeypatch.setattr(work, "_SEEN", 60.0)
+    monkeypatch.setattr(work, "_LONGEST", 0.0)
+    rush.see_elsewhere(work.Urgency.CLOSE)
+    assert not rush.is_on()
+
+
 def test_what_is_asked_for_while_it_is_being_done_is_done_again() -> None:
     lane, gate, done = work.Lane("shop", workers=1), threading.Event(), list[int]()
     lane.submit("closing", gate.wait, work.Urgency.CLOSE)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot import clock as clocks
-from bot import errors, model, scheduler, service, store
+from bot import errors, model, scheduler, service, store, work
 from bot.ending import cleaning
 from db_grants import spec
 from tests.fixtures_core import World, wait_for
@@ -138,6 +138,19 @@ def test_where_much_is_to_be_removed_two_are_at_it(
     world.advance(minutes=30)
     wait_for(lambda: {status(world, each) for each in ids} == {"ended"})
     assert not both.broken
+
+
+def test_a_replica_without_a_part_in_them_makes_room_for_ends(
+    world: World, bot: service.Service
+) -> None:
+    world.live(bot)
+    world.advance(minutes=30)
+    bot.grants.begin_due()
+    door, lease = store.Waiting(target="shop", open=True), timedelta(seconds=60)
+    assert world.store.claim_ends(door, world.clock.now(), "another", lease, 100)
+    wait_for(lambda: not bot.lanes.rush.is_on())  # with our own beginnings
+    bot.scheduler.sweep()
+    assert bot.lanes.rush.is_on(work.Urgency.CLEAN)
 
 
 def test_a_failing_part_of_the_sweep_keeps_no_other_from_being_done(
