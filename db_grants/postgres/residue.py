@@ -30,7 +30,8 @@ _EXACT = _ONE | {
 # for that is twenty times as quick as taking long ACLs apart. It may find too much, never too little:
 # a role that still stands by its name is found in pg_roles.
 _QUICK = _ONE | {"acl": "position($1::text IN {column}::text) > 0"}
-# The same for several at once; `$2` matches any of their numbers. What no index tells is compared
+# The same for several at once; `$2` matches any of their numbers, where a name stands: among many, one
+# would soon be found amid the digits of some role's name. What no index tells is compared
 # with all of them by a hash: one by one, a thousand roles would be compared with every row.
 _QUICK_MANY = {
     "acl": "{column}::text ~ $2",
@@ -91,7 +92,7 @@ class Search:
         """`quick`, asked of these: no row when nothing mentions any of them."""
         if len(oids) == 1:
             return self._quick.run(oids[0])
-        return self._many.run(oids, "|".join(map(str, oids)))
+        return self._many.run(oids, f'[{{,"/]({"|".join(map(str, oids))})[=,"}}]')
 
     def of_role(self, link: links.Link, oid: int) -> tuple[str, ...]:
         """What of the cluster and of this link's database still mentions the role, for people."""

@@ -221,6 +221,15 @@ def test_a_role_named_like_the_number_looked_for_is_no_residue(shop: Shop) -> No
             admin.execute('DROP OWNED BY "99999999"; DROP ROLE "99999999"')
 
 
+def test_the_digits_of_a_name_are_no_role_among_several(shop: Shop, engine: PostgresEngine) -> None:
+    with shop.connect() as admin, engine._links.link() as link:
+        admin.execute("CREATE ROLE jit_9999999899; GRANT SELECT ON app.orders TO jit_9999999899")
+        try:
+            assert _asked(link, residue.search(link), [99999998, 99999989]) == []
+        finally:
+            admin.execute("DROP OWNED BY jit_9999999899; DROP ROLE jit_9999999899")
+
+
 def _ghost(admin: psycopg.Connection, given: str) -> int:
     """A role that vanished from the catalogue and from the dependencies, though not from an ACL."""
     with admin.transaction():
