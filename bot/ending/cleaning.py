@@ -13,7 +13,6 @@ from bot.ending import attempts
 from bot.granting import activation
 from bot.telling import notices
 from db_grants import engine as engines_
-from db_grants import errors as target_errors
 from db_grants import spec
 
 _log = structlog.get_logger(__name__)
@@ -58,16 +57,30 @@ class Cleaning(attempts.Phase[spec.Removed]):
         roles: Mapping[str, spec.ManagedRole],
         grants: attempts.Batch,
     ) -> attempts.Batch:
-        """Record what the holders did, before the roles go. Nothing waits for it to succeed."""
+        """Record what the holders did, before the roles go. Nothing waits for it to succeed.
+
+        The target is asked once for all of them: each answer costs it a reading of its whole log.
+        """
+        sinces = {
+            roles[grant.id]: grant.activated_at
+            for grant in grants
+            if grant.id in roles
+            and grant.activated_at is not None
+            and grant.activity is None
+            and grant.attempts < _ACTIVITY_TRIES
+        }
+        found = attempts.together(
+            lambda role: engine.activity(role, sinces[role]),
+            lambda some: engine.activity_all({role: sinces[role] for role in some}),
+            list(sinces),
+        )
         seen: dict[str, spec.Activity] = {}
         for grant in grants:
-            untold = grant.activity is None and grant.attempts < _ACTIVITY_TRIES
-            if grant.id not in roles or grant.activated_at is None or not untold:
-                continue
-            try:
-                seen[grant.id] = engine.activity(roles[grant.id], grant.activated_at)
-            except target_errors.DbGrantsError as error:
-                _log_unknown(grant, error)
+            outcome = found.get(grant.id)
+            if isinstance(outcome, spec.Activity):
+                seen[grant.id] = outcome
+            elif outcome is not None:
+                _log_unknown(grant, outcome)
         return self._note_activity(grants, seen) if seen else grants
 
     def _note_activity(
