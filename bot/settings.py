@@ -122,6 +122,15 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None, *, slack: bool 
     )
 
 
+def variable(key: str, environ: Mapping[str, str], dotenv: Path | None = None) -> str:
+    """One variable as `load` would find it, for what needs no other; empty where there is none.
+
+    Raises SettingsError when it is not in `environ` and the file cannot be read.
+    """
+    values = environ if key in environ or not dotenv else _read_dotenv(dotenv)
+    return _plain(values, key)
+
+
 def without_tokens(settings: Settings) -> Settings:
     """The same settings for work that must not touch Slack."""
     return replace(settings, slack_bot_token=Secret(""), slack_app_token=Secret(""))

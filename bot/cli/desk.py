@@ -32,6 +32,10 @@ class Desk:
         """The settings; with `slack` the tokens must be there. Raises SettingsError."""
         return settings_.load(os.environ, self.env_file, slack=slack)
 
+    def variable(self, name: str) -> str:
+        """One variable alone, whatever the others hold; empty where it is not set."""
+        return settings_.variable(name, os.environ, self.env_file)
+
     def catalog(self, path: Path | None = None) -> "catalogs.Catalog":
         """The catalog of the settings, or of `path`. Raises CatalogError, SettingsError."""
         from bot import catalog as catalogs

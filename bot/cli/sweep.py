@@ -4,7 +4,6 @@ No record, no catalog, no Slack: fit for cron or a systemd timer on any machine 
 server, so that access ends on time also when the bot is dead. See docs/sweep.md.
 """
 
-import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ _USUAL = "JIT_SWEEP_URL"
 
 
 def sweep(
+    ctx: typer.Context,
     *,
     target_url: Annotated[
         str | None,
@@ -46,7 +46,9 @@ def sweep(
 
     spare = _grace(grace)
     try:
-        engine = postgres.PostgresEngine(_url(target_url, target_url_env), deadline=timeout)
+        engine = postgres.PostgresEngine(
+            _url(desk.desk(ctx), target_url, target_url_env), deadline=timeout
+        )
     except target_errors.DbGrantsError as unreadable:
         raise errors.OperatorError(str(unreadable)) from None
     try:
@@ -72,10 +74,10 @@ def code(report: "sweeps.Report", *, dry_run: bool) -> int:
     return codes.get(report.worst, PENDING if dry_run else ALIVE)
 
 
-def _url(given: str | None, name: str | None) -> str:
+def _url(opened: desk.Desk, given: str | None, name: str | None) -> str:
     if given and name:
         raise errors.OperatorError("Give --target-url or --target-url-env, not both.")
-    url = given or os.environ.get(name or _USUAL, "").strip()
+    url = given or opened.variable(name or _USUAL)
     if not url:
         raise errors.OperatorError(
             f"No target: set {name or _USUAL} to the server's URL, or give --target-url."

@@ -3,6 +3,7 @@
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -224,6 +225,18 @@ def test_a_server_that_cannot_be_seen_is_not_a_success(
         patch.setenv("ELSEWHERE", shop.bot_url.replace(f":{shop.server.port}/", ":1/"))
         assert cli.run(["sweep", "--target-url-env", "ELSEWHERE"]) == 3
     assert "could not be looked at" in capsys.readouterr().out
+
+
+def test_the_url_may_stand_in_the_file_of_settings(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bot.env").write_text(f"SHOP_DATABASE_URL={shop.bot_url}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SHOP_DATABASE_URL", raising=False)
+        file, url = str(tmp_path / "bot.env"), "SHOP_DATABASE_URL"
+        assert cli.run(["--env-file", file, "sweep", "--target-url-env", url]) == 0
+        assert cli.run(["--env-file", file, "sweep"]) == 2
+    assert "0 due" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
