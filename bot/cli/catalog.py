@@ -83,7 +83,7 @@ def who_can(
     desk.table(
         ("ENTITLEMENT", "TARGET", "GIVES", "ASKED BY", "DECIDED BY"),
         [
-            (item.name, item.target, gives(part), ", ".join(item.requesters), _rule(catalog, item))
+            (item.name, item.target, gives(part), ", ".join(item.requesters), _whole(catalog, item))
             for item, part in rows
         ],
     )
@@ -179,3 +179,10 @@ def _rule(catalog: catalogs.Catalog, item: catalogs.Entitlement) -> str:
     if not rule.approvers:
         return f"nobody (rule {rule.name})"
     return f"{rule.needs} of {', '.join(rule.approvers)} (rule {rule.name})"
+
+
+def _whole(catalog: catalogs.Catalog, item: catalogs.Entitlement) -> str:
+    """Who decides, in one line: also up to when nobody does."""
+    alone = catalog.rule_of(item).auto_approve_up_to
+    first = f"automatic up to {duration.words(alone)}, then " if alone else ""
+    return first + _rule(catalog, item)

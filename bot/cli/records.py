@@ -1,6 +1,7 @@
 """`jit list` and `jit show`: read the record."""
 
 import dataclasses
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -98,11 +99,16 @@ def state(story: model.Story) -> str:
 
 def _row(story: model.Story) -> tuple[str, ...]:
     request, grant = story.request, story.grant
-    until = grant.expires_at if grant else request.decide_by
+    until = (grant.access_ended_at or grant.expires_at) if grant else _open_until(request)
     length = duration.words(request.duration)
     who = desk.visible(request.requester_name)
     what = (request.entitlement, request.target, length, desk.moment(until))
     return (request.id, state(story), who, *what)
+
+
+def _open_until(request: model.AccessRequest) -> datetime:
+    """When a request lapses; of one that came to nothing, when that was settled."""
+    return request.decided_at or request.decide_by
 
 
 def _told(story: model.Story) -> list[tuple[str, str]]:

@@ -108,6 +108,8 @@ def test_who_can_lists_every_way_to_a_table(jit):
     assert "read_customer_data" in out
     assert "delete, insert, select, update" in out
     assert "@engineers, U0DAN" in out
+    assert "automatic up to 15 min, then 1 of @data-owners, dan@acme.test" in out
+    assert "  2 of @data-owners (rule two-owners)" in out
     told = json.loads(jit("catalog", "who-can", "app.orders", "--json")[1])
     assert [item["entitlement"] for item in told] == ["read_customer_data", "fix_orders"]
 

@@ -46,6 +46,17 @@ def test_list_shows_what_is_granted_and_what_is_waiting(jit, world, bot):
     assert over in jit("list", "--all")[1]
 
 
+def test_list_says_until_when_it_really_was(jit, world, bot):
+    live = world.live(bot)
+    until = f"{world.grant(live).expires_at:%Y-%m-%d %H:%M:%SZ}"
+    assert until in jit("list")[1]
+    world.advance(minutes=3)
+    bot.grants.give_back(live, ANA.id)
+    bot.grants.end(live)
+    ended = world.grant(live).access_ended_at
+    assert f"{ended:%Y-%m-%d %H:%M:%SZ}" in jit("list", "--all")[1]
+
+
 def test_list_answers_programs(jit, world, bot):
     live = world.live(bot)
     (told,) = json.loads(jit("list", "--json")[1])
