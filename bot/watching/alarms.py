@@ -171,6 +171,7 @@ class Alarms:
             with self._store.begin(store.SYSTEM) as tx:
                 tx.note_grant(grant.id, _REVOKING, event=f"alarm.{kind}", alarmed_at=now)
                 notices.redraw(tx, grant.id)
+                notices.correct(tx, grant.id, notices.Kind.LIVE)
                 notices.line(tx, grant.id, notices.Line.MISSED, now, alarm=str(kind))
         except errors.Conflict:  # it ended in this instant
             return

@@ -70,14 +70,20 @@ def test_fifty_grants_on_one_dead_target_are_one_alarm(world: World, bot: servic
     assert states(world, bot, "webhook") == states(world, bot)
 
 
-def test_each_grant_shows_it_on_its_own_card_once(world: World, bot: service.Service) -> None:
+def test_each_grant_shows_it_on_its_card_and_to_its_holder_once(
+    world: World, bot: service.Service
+) -> None:
     (request_id,) = overdue(world, bot)
     bot.outbox.pump()
     world.channel.said.clear()
     for _ in range(3):
         bot.grants.watch()
     bot.outbox.pump()
-    assert world.channel.kinds(request_id, f"request:{request_id}") == ["card", "thread:missed"]
+    assert world.channel.kinds(request_id, f"request:{request_id}") == [
+        "card",
+        "live",
+        "thread:missed",
+    ]
     assert world.grant(request_id).alarmed_at == world.clock.now()
     assert world.events(request_id).count("alarm.overdue") == 1
 
