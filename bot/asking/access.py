@@ -122,11 +122,16 @@ class Access:
         faults.checkpoint("decision-recorded")
         return self._went_on(request_id)
 
-    def check_source(self, request_id: str, person_id: str, source: Source) -> None:
-        """Raise NotAllowed (and record it) unless we posted that message for that request."""
+    def check_review(self, request_id: str, person_id: str, source: Source | None) -> None:
+        """Raise (and record) what `review` would, before its reason is written; see there.
+
+        What is known of people may be a minute old here: it is asked again when that is sent.
+        """
         actor = store.Actor(kind="user", id=person_id)
         with refusal.recorded(self._store, actor, request_id, "open"):
-            self._bind(request_id, source)
+            self._may_review(request_id, source)
+            person, story = self._directory.person(person_id), self._store.story(request_id)
+            self._check_reviewer(story, person, model.Answer.DENY, self._directory, fresh=False)
 
     def cancel(self, request_id: str, person_id: str) -> model.Story:
         """Withdraw one's own request. Raises NotFound, NotAllowed, TooLate."""
@@ -266,6 +271,8 @@ class Access:
         reviewer: model.Person,
         answer: model.Answer,
         directory: context.Directory,
+        *,
+        fresh: bool = True,
     ) -> int:
         """Raise unless this person may give this answer now; how many approvals it takes."""
         catalog, request = self._catalog(), story.request
@@ -273,7 +280,7 @@ class Access:
         if shut is not None and answer is model.Answer.APPROVE:
             raise errors.NotAllowed(shut)
         facts = context.collect(
-            directory, catalog, request.requester_id, request.entitlement, fresh=True
+            directory, catalog, request.requester_id, request.entitlement, fresh=fresh
         )
         reason = policy.may_review(reviewer, story, catalog, facts)
         if reason is not None and not self._may_void(request, reviewer):

@@ -172,10 +172,9 @@ class Desk:
         )
 
     def check_deny(self, origin: Origin, opened: tuple[str, str]) -> None:
-        """After the window is open: say what it is about; not for a button in a foreign message."""
-        if origin.source is not None:
-            self._await_note(origin.value, origin.source)
-            self._access.check_source(origin.value, origin.user_id, origin.source)
+        """After the window is open: say what it is about, or at once that the answer cannot count."""
+        self._await_note(origin.value, origin.source)
+        self._access.check_review(origin.value, origin.user_id, origin.source)
         what = words.headline(self._store.request(origin.value))
         said = render.Mrkdwn(f"*{what}*")
         self._answers.update(opened[0], modals.deny(origin.value, origin.place, said))

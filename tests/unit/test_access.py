@@ -223,9 +223,21 @@ def test_a_click_counts_only_from_the_message_posted_for_that_request(
         with pytest.raises(errors.NotAllowed, match="not in a message I posted"):
             bot.access.review(request_id, BO.id, APPROVE, source=source)
         with pytest.raises(errors.NotAllowed):
-            bot.access.check_source(request_id, BO.id, source)
-    bot.access.check_source(request_id, BO.id, world.source(request_id))
+            bot.access.check_review(request_id, BO.id, source)
+    bot.access.check_review(request_id, BO.id, world.source(request_id))
     assert world.events(request_id).count("click.refused") == 4
+
+
+def test_whose_answer_would_not_count_is_told_before_writing_a_reason(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot)
+    with pytest.raises(errors.NotAllowed, match="You asked for this"):
+        bot.access.check_review(request_id, ANA.id, None)
+    world.approve(bot, request_id)
+    with pytest.raises(errors.TooLate, match="Bo approved this"):
+        bot.access.check_review(request_id, CLEO.id, None)
+    assert world.events(request_id).count("click.refused") == 2
 
 
 def test_what_was_asked_for_must_still_be_what_would_be_given(
