@@ -57,7 +57,6 @@ class Summary:
     note: str  # why the evidence is thin
     cause: model.EndCause | None
     ended_by_name: str | None
-    end_comment: str | None
     lateness: timedelta | None  # behind the deadline; None when it was ended before
     sessions_cut: int
     quarantined: tuple[str, ...]
@@ -110,7 +109,6 @@ def summarise(story: model.Story) -> Summary:
         note=activity.note,
         cause=grant.cause,
         ended_by_name=grant.ended_by_name,
-        end_comment=grant.end_comment,
         lateness=lateness(grant.expires_at, grant.access_ended_at),
         sessions_cut=grant.sessions_cut,
         quarantined=grant.quarantined,

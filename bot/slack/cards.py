@@ -34,7 +34,7 @@ def card(story: model.Story, around: Around) -> Message:
         blocks.section(render.Mrkdwn(f"*{head}*")),
         _facts(story, around),
         blocks.labelled("Why", render.clean(request.justification, limit=WHY_SHOWN)),
-        *([] if where is State.WAITING else [_spoken(story, said)]),
+        *([] if where is State.WAITING else [spoken(story, said)]),
         *_small_print(where, said, around),
         blocks.actions(f"card.{request.id}", *_card_buttons(request, where)),
     ]
@@ -57,11 +57,14 @@ def _who_decides(request: model.AccessRequest, around: Around) -> str:
     return f"{request.needs} of {', '.join(words.approvers(request, around))}"
 
 
-def _spoken(story: model.Story, said: render.Mrkdwn) -> blocks.Block:
+def spoken(story: model.Story, said: render.Mrkdwn) -> blocks.Block:
     """A sentence; one that holds a reviewer's own words is plain text (it has no dates)."""
-    if story.request.comment and story.request.status is model.RequestStatus.DENIED:
-        return blocks.quote(render.unescape(said))
-    return blocks.section(said)
+    return blocks.quote(render.unescape(said)) if is_quoting(story) else blocks.section(said)
+
+
+def is_quoting(story: model.Story) -> bool:
+    """Whether the sentence on its state holds somebody's own words."""
+    return bool(story.request.comment) and story.request.status is model.RequestStatus.DENIED
 
 
 def _small_print(where: State, said: render.Mrkdwn, around: Around) -> list[blocks.Block]:
@@ -76,20 +79,20 @@ def _small_print(where: State, said: render.Mrkdwn, around: Around) -> list[bloc
 
 
 def _card_buttons(request: model.AccessRequest, where: State) -> list[blocks.Block | None]:
-    details = blocks.button("Details", Act.DETAILS, request.id)
+    more = details(request)
     match where:
         case State.WAITING:
-            return [approve(request), deny(request), details]
+            return [approve(request), deny(request), more]
         case State.DELAYED:
-            return [stop_trying(request), details]
+            return [stop_trying(request), more]
         case State.ACTIVE:
-            return [revoke(request), details]
+            return [revoke(request), more]
         case State.SUPERSEDED:
-            return [blocks.button("Ask again", Act.AGAIN, request.id), details]
+            return [blocks.button("Ask again", Act.AGAIN, request.id), more]
         case State.ENDED:
-            return [same_again(request), details]
+            return [same_again(request), more]
         case _:
-            return [details]
+            return [more]
 
 
 def approve(request: model.AccessRequest) -> blocks.Block:
@@ -138,24 +141,40 @@ def done(request: model.AccessRequest) -> blocks.Block:
         f"Open sessions on {request.target} are cut at once.",
         "End it",
     )
-    return blocks.button("I'm done", Act.RETURN, request.id, confirm=sure)
+    label = f"I'm done with {request.entitlement}, asks again"
+    return blocks.button("I'm done", Act.RETURN, request.id, confirm=sure, label=label)
 
 
 def same_again(request: model.AccessRequest) -> blocks.Block:
     """`Same again`: the form, filled in alike."""
-    return blocks.button("Same again", Act.AGAIN, request.id)
+    label = f"Ask for {request.entitlement} again"
+    return blocks.button("Same again", Act.AGAIN, request.id, label=label)
 
 
 def credentials(request: model.AccessRequest) -> blocks.Block:
     """`Open credentials`."""
-    return blocks.button("Open credentials", Act.CREDENTIALS, request.id, style="primary")
+    label = f"Open credentials for {request.entitlement}"
+    return blocks.button(
+        "Open credentials", Act.CREDENTIALS, request.id, style="primary", label=label
+    )
+
+
+def cancel(request: model.AccessRequest) -> blocks.Block:
+    """`Cancel`: withdraws a request that waits."""
+    label = f"Cancel the request for {request.entitlement}"
+    return blocks.button("Cancel", Act.CANCEL, request.id, label=label)
+
+
+def details(request: model.AccessRequest) -> blocks.Block:
+    """`Details`: everything about it, in a window."""
+    who = render.clean(request.requester_name, limit=40)
+    return blocks.button("Details", Act.DETAILS, request.id, label=f"Details of {who}'s request")
 
 
 def receipt(story: model.Story, around: Around) -> Message:
     """To the requester: who was asked, until when."""
     request, where = story.request, words.state(story)
-    cancel = blocks.button("Cancel", Act.CANCEL, request.id) if where is State.WAITING else None
-    return _direct(story, "receipt", around, cancel)
+    return _direct(story, "receipt", around, cancel(request) if where is State.WAITING else None)
 
 
 def live(story: model.Story, around: Around) -> Message:
@@ -177,12 +196,24 @@ def told(story: model.Story, around: Around, line: str) -> Message:
     return _direct(story, "told", around, button, line=line)
 
 
+def summary(story: model.Story, said: render.Mrkdwn, comment: str) -> Message:
+    """Under the card, at the very end; `comment` is what whoever ended it has to say, or empty."""
+    head, _, rest = said.partition("\n")
+    parts = [
+        blocks.section(render.Mrkdwn(f"*{head}*\n{rest}")),
+        *([blocks.quote(comment)] if comment else []),
+        blocks.actions(f"summary.{story.request.id}", same_again(story.request)),
+    ]
+    text = "\n".join(filter(None, [said, render.escape(comment)]))
+    return Message(text=render.Mrkdwn(text), blocks=parts)
+
+
 def _direct(
     story: model.Story, template: str, around: Around, *buttons: blocks.Block | None, line: str = ""
 ) -> Message:
     text = words.message(template, story, around, line=line)
     quotes = line == notices.Line.ENDED  # somebody's comment, and no dates
-    parts = [blocks.quote(render.unescape(text)) if quotes else _spoken(story, text)]
+    parts = [blocks.quote(render.unescape(text)) if quotes else spoken(story, text)]
     if any(buttons):
         parts.append(blocks.actions(f"{template}.{story.request.id}", *buttons))
     return Message(text=text, blocks=parts)

@@ -80,8 +80,7 @@ def holding(story: model.Story, around: Around) -> list[blocks.Block]:
 def to_decide(story: model.Story, around: Around) -> list[blocks.Block]:
     """A request that waits for me, with the same buttons as its card."""
     request = story.request
-    details = blocks.button("Details", Act.DETAILS, request.id)
-    buttons = (cards.approve(request), cards.deny(request), details)
+    buttons = (cards.approve(request), cards.deny(request), cards.details(request))
     return [*_asked(story, around), blocks.actions(f"deciding.{request.id}", *buttons)]
 
 
@@ -95,10 +94,10 @@ def _asked(story: model.Story, around: Around) -> list[blocks.Block]:
 def to_revoke(story: model.Story, around: Around) -> list[blocks.Block]:
     """Somebody's access that I may end."""
     request = story.request
-    details = blocks.button("Details", Act.DETAILS, request.id)
+    buttons = (cards.revoke(request), cards.details(request))
     return [
         blocks.section(words.holder(story, around)),
-        blocks.actions(f"watching.{request.id}", cards.revoke(request), details),
+        blocks.actions(f"watching.{request.id}", *buttons),
     ]
 
 
@@ -109,11 +108,12 @@ def past(story: model.Story, around: Around) -> list[blocks.Block]:
     on = render.clock(request.created_at, full=True)
     place = render.escape(f"on {request.target}, {render.duration(request.duration)}")
     what = f"*{render.escape(request.entitlement)}* {place}"
-    text = render.Mrkdwn(f"{what}, asked {on}\n{words.line(story, around)}")
-    cancel = blocks.button("Cancel", Act.CANCEL, request.id)
-    again = blocks.button("Same again", Act.AGAIN, request.id)
-    beside = cancel if where is State.WAITING else again
-    return [blocks.section(text, accessory=beside)]
+    asked, said = f"{what}, asked {on}", words.line(story, around)
+    beside = cards.cancel(request) if where is State.WAITING else cards.same_again(request)
+    if cards.is_quoting(story):
+        head = blocks.section(render.Mrkdwn(asked), accessory=beside)
+        return [head, cards.spoken(story, said)]
+    return [blocks.section(render.Mrkdwn(f"{asked}\n{said}"), accessory=beside)]
 
 
 def _offers(offered: Sequence[catalogs.Entitlement]) -> list[blocks.Block]:

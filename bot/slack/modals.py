@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot import catalog as catalogs
 from bot import model
-from bot.slack import blocks, words
+from bot.slack import blocks, cards, words
 from bot.slack.ids import Field, View
 from bot.telling import render
 from db_grants.spec import Credential, TableScope
@@ -68,7 +68,7 @@ def revoke(
         [
             *([blocks.section(what)] if what else []),
             blocks.quote(said),
-            _comment("Comment", "The requester reads this.", optional=True),
+            _comment("Comment", "The requester and the approval channel read this.", optional=True),
         ],
         submit="Revoke",
         close="Keep it",
@@ -138,7 +138,7 @@ def details(story: model.Story, around: words.Around, steps: Sequence[str] = ())
     request = story.request
     body = [
         blocks.section(render.Mrkdwn(f"*{words.headline(request)}*")),
-        blocks.section(words.line(story, around)),
+        cards.spoken(story, words.line(story, around)),
         blocks.fields(*_facts(request, around)),
         blocks.labelled("Why", render.clean(request.justification, lines=True)),
         blocks.section(render.Mrkdwn("*Exact privileges*")),

@@ -186,12 +186,8 @@ class Poster:
 
     def _summary(self, row: store.OutboxRow, story: Story, around: words.Around) -> Ref:
         said = reports.grant_summary(story, around)
-        head, _, rest = said.partition("\n")
-        parts = [
-            blocks.section(render.Mrkdwn(f"*{head}*\n{rest}")),
-            blocks.actions(f"summary.{story.request.id}", cards.same_again(story.request)),
-        ]
-        return self._reply(Kind(row.kind), story, cards.Message(text=said, blocks=parts))
+        message = cards.summary(story, said, reports.ender_says(story))
+        return self._reply(Kind(row.kind), story, message)
 
     def _direct(self, row: store.OutboxRow, story: Story, message: cards.Message) -> Ref | None:
         kind = Kind(row.kind)

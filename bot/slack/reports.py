@@ -157,8 +157,17 @@ def _subject(role: str, target: str) -> str:
     return f"{role} on {target}" if role else target
 
 
+def ender_says(story: model.Story) -> str:
+    """`Bo says: …`, in the words of whoever ended it; empty where they gave none."""
+    grant = story.grant
+    if grant is None or not grant.end_comment:
+        return ""
+    who = render.short(grant.ended_by_name or "Somebody")
+    return f"{who} says: {render.clean(grant.end_comment, limit=words.QUOTED)}"
+
+
 def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
-    """What one grant came to. ValueError when nothing was granted."""
+    """What one grant came to, but for `ender_says`. ValueError when nothing was granted."""
     found = summary.summarise(story)
     kinds = [f"{n:,} {kind}" for kind, n in found.counts]
     if found.refused:

@@ -224,3 +224,13 @@ def test_words_for_time() -> None:
 def test_a_template_never_shows_a_gap_for_what_it_lacks() -> None:
     with pytest.raises(Exception, match="undefined"):
         render.text("receipt", state="waiting")
+
+
+def test_what_a_reviewer_wrote_is_nowhere_read_as_formatting() -> None:
+    story = EVERY["denied"]
+    said = "`select *` is *enough* for this"
+    story = replace(story, request=replace(story.request, comment=said))
+    drawn = [cards.card(story, around()).blocks, cards.receipt(story, around()).blocks]
+    drawn += [home.past(story, around()), modals.details(story, around())["blocks"]]
+    for each in drawn:
+        assert [kind for kind, text in texts(each) if said in text] == ["plain_text"]

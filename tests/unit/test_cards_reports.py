@@ -8,7 +8,7 @@ import pytest
 from bot import model
 from bot.audit import digest, summary
 from bot.granting import skew
-from bot.slack import reports
+from bot.slack import cards, reports
 from bot.telling import notices, render
 from db_grants.spec import Activity, Evidence, SessionSeen
 from tests.unit import stories
@@ -69,6 +69,17 @@ def test_a_summary_tells_everything_that_is_known() -> None:
         "Evidence: statement log, complete · ended by the deadline, 0.2 s late, 1 session cut",
         VERIFIED,
     ]
+
+
+def test_what_whoever_ended_it_says_stands_under_the_summary_as_it_was_written() -> None:
+    story = ended(end_comment="`select *` is *slow* <!here>", ended_by_name="Bo Chen")
+    said = reports.grant_summary(story, around())
+    message = cards.summary(story, said, reports.ender_says(story))
+    _, quoted, _ = message.blocks
+    assert quoted["text"]["type"] == "plain_text"
+    assert quoted["text"]["text"] == "Bo says: `select *` is *slow* <!here>"
+    assert message.text.endswith("Bo says: `select *` is *slow* &lt;!here&gt;")
+    assert reports.ender_says(ended()) == ""
 
 
 def test_a_summary_says_when_something_remains() -> None:
