@@ -123,8 +123,7 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
     yield (
         error,
         row["beyond_us"] == 0,
-        "temporary roles were made by those functions and cannot be ended without:"
-        f" {row['beyond_us']}",
+        f"temporary roles that only those functions could end: {row['beyond_us']}",
         _AGAIN,
     )
     yield warning, row["log_reader"], "the statement log cannot be read", _AGAIN

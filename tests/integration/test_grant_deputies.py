@@ -232,7 +232,7 @@ def test_the_doctor_warns_of_roles_that_only_they_can_end(shop: Shop) -> None:
     role = made(shop, "eeee0002")
     assert found() == []
     with without_deputies(shop):
-        told = ["temporary roles were made by those functions and cannot be ended without: 1"]
+        told = ["temporary roles that only those functions could end: 1"]
         assert found() == (told if version(shop) >= 16 else [])
     for each in (old, role):
         shop.engine().close(each)
