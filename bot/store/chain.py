@@ -11,7 +11,6 @@ import functools
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from datetime import datetime
 
 from bot import model
@@ -76,13 +75,15 @@ def link(
     actor: Actor,
     type: str,  # noqa: A002 - the word of the record
     request_id: str | None,
-    data: Mapping[str, object],
+    data: str,
     key: bytes | None,
 ) -> model.AuditEvent:
-    """The next event of the chain. Its text is what `canonical` would make of all its fields."""
+    """The next event of the chain. Its text is what `canonical` would make of all its fields, as
+    `data` is what it makes of the data: that can be had before anybody has to wait for us.
+    """
     type_, request = columns.clean(type), None if request_id is None else columns.clean(request_id)
     body = (
-        f'{{"actor":{_told(actor)},"at":"{mapping.plain(at)}","data":{canonical(data)}'
+        f'{{"actor":{_told(actor)},"at":"{mapping.plain(at)}","data":{data}'
         f"{end_of(seq, prev, type_, request, key_id(key))}"
     )
     return model.AuditEvent(

@@ -90,7 +90,10 @@ class Several(TypeDecorator[tuple[str, ...]]):
 
 def clean(text: str) -> str:
     """`text` with NUL and lone surrogates replaced by U+FFFD, otherwise untouched; a plain `str`."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
+    plain = str(text)
+    if plain.isascii() and "\0" not in plain:  # mostly, and told without a look at each letter
+        return plain
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", plain)
 
 
 def one_of(members: type[StrEnum]) -> sa.Enum:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from bot.store import columns
 Value = TypeVar("Value")
 
 
+@functools.cache
 def fields_of(cls: type) -> tuple[str, ...]:
     """The names of a value's fields."""
     return tuple(field.name for field in dataclasses.fields(cls))
@@ -21,13 +23,28 @@ def fields_of(cls: type) -> tuple[str, ...]:
 
 def values_of(value: Any) -> dict[str, Any]:
     """A frozen value as column key -> what to store."""
-    return {name: getattr(value, name) for name in fields_of(type(value))}
+    kind: type = type(value)
+    return {name: getattr(value, name) for name in fields_of(kind)}
 
 
 def value_from(cls: type[Value], row: sa.Row[Any], table: sa.Table) -> Value:
     """The value a row of `table` was made from; columns that the value does not have are left out."""
     kind: type = cls
-    return cls(**{name: row._mapping[c] for name, c in _shared(kind, table)})  # noqa: SLF001 - a Row's public face
+    names, pick = _picked(kind, table, row._fields)
+    return cls(**dict(zip(names, pick(row), strict=True)))
+
+
+@functools.lru_cache(256)
+def _picked(
+    cls: type, table: sa.Table, given: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
+    """The fields of a value, and how they are taken out of a row of columns called so."""
+    places = {name: place for place, name in enumerate(given)}
+    shared = [
+        (key, places[column.name]) for key, column in _shared(cls, table) if column.name in places
+    ]
+    names, at = zip(*shared, strict=True)
+    return names, operator.itemgetter(*at)
 
 
 def columns_of(cls: type, table: sa.Table) -> tuple[sa.Column[Any], ...]:

@@ -262,9 +262,10 @@ class Transaction(Reads):
         outbox.write(self.connection, [row for row in news if self._has_to_itself(row)])
         if not self._events and not shared:
             return
+        data = self._told()
         seq, prev = tip.hold(self.connection)
         if self._events:
-            tip.append(self.connection, self._linked(seq, prev))
+            tip.append(self.connection, self._linked(seq, prev, data))
         outbox.write(self.connection, shared)
 
     def _has_to_itself(self, row: Mapping[str, Any]) -> bool:
@@ -278,10 +279,17 @@ class Transaction(Reads):
         grant_id = row["request_id"]
         return grant_id in self._changing and grant_id in row["lane"]
 
-    def _linked(self, seq: int, prev: str) -> list[model.AuditEvent]:
+    def _told(self) -> list[str]:
+        """The data of the events as their texts have it. What is the same of many is told once."""
+        texts = {id(data): data for _, _, data in self._events}
+        told = {key: chain.canonical(data) for key, data in texts.items()}
+        return [told[id(data)] for _, _, data in self._events]
+
+    def _linked(self, seq: int, prev: str, told: Sequence[str]) -> list[model.AuditEvent]:
         """What was gathered, as the events behind that one."""
         linked: list[model.AuditEvent] = []
-        for number, (type_, request_id, data) in enumerate(self._events, seq + 1):
+        gathered = zip(self._events, told, strict=True)
+        for number, ((type_, request_id, _), data) in enumerate(gathered, seq + 1):
             event = chain.link(
                 seq=number,
                 prev=prev,

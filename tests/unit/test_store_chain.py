@@ -27,7 +27,7 @@ def links(n: int = 5, key: bytes | None = KEY, prev: str = chain.GENESIS, first:
                 actor=ANA,
                 type="something",
                 request_id="r1",
-                data={"n": seq},
+                data=chain.canonical({"n": seq}),
                 key=key,
             )
         )
@@ -161,7 +161,7 @@ def test_whatever_is_recorded_can_be_encoded_and_verified(data: dict[str, Any]) 
         actor=ANA,
         type="t",
         request_id=None,
-        data=data,
+        data=chain.canonical(data),
         key=KEY,
     )
     assert event.body.encode().decode() == event.body
@@ -179,8 +179,15 @@ def test_the_text_of_an_event_is_what_is_canonical_for_all_its_fields(
     type_, request_id, name = words
     who = dataclasses.replace(ANA, name=name)
     event = chain.link(
-        seq=7, prev="a" * 64, at=NOON, actor=who, type=type_, request_id=request_id, data=data, key=key
-    )  # fmt: skip
+        seq=7,
+        prev="a" * 64,
+        at=NOON,
+        actor=who,
+        type=type_,
+        request_id=request_id,
+        data=chain.canonical(data),
+        key=key,
+    )
     assert event.body == chain.canonical(
         {
             "v": 1,

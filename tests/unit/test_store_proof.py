@@ -28,7 +28,8 @@ def event(**given: Any) -> model.AuditEvent:
         "data": {"n": 1, "role": "jit_r1"},
         "key": None,
     }
-    return chain.link(**(usual | given))
+    told = usual | given
+    return chain.link(**(told | {"data": chain.canonical(told["data"])}))
 
 
 def row(given: model.AuditEvent, /, **columns: Any) -> proof.Row:
