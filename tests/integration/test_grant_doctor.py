@@ -50,6 +50,7 @@ def test_what_is_taken_away_by_hand_is_reported_and_brought_back(
     scopes = all_scopes(shop)
     healthy = engine.check(scopes)
     assert errors_of(healthy) == []
+    assert not any(told in finding.message for finding in healthy)
     with shop.connect() as admin:
         (orders,) = admin.execute(
             "SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit_a_orders_r%%'"

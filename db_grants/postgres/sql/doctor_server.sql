@@ -11,10 +11,10 @@ SELECT current_setting('server_version_num')::int AS version,
            AND pg_has_role(r.oid, to_regrole('jit_quarantine')::oid, 'USAGE') AS quarantine,
        has_parameter_privilege('log_statement', 'SET') AS may_log,
        pg_has_role('pg_read_all_stats', 'USAGE') AS sees_sessions,
-       coalesce((SELECT has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(p.pronamespace, 'USAGE')
-                   FROM pg_proc p
-                  WHERE p.proname = 'statement_log' AND p.pronamespace = to_regnamespace('jit_admin')),
-                false) AS log_reader,
+       EXISTS (SELECT FROM pg_proc p -- the latter was made by an earlier bootstrap
+                WHERE p.proname IN ('statement_logs', 'statement_log') AND p.pronamespace = to_regnamespace('jit_admin')
+                  AND has_function_privilege(p.oid, 'EXECUTE')
+                  AND has_schema_privilege(p.pronamespace, 'USAGE')) AS log_reader,
        {deputies} AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
                                    WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
            AS deputies,
