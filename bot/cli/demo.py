@@ -59,10 +59,17 @@ def _welcome(parts: "launch.Demo") -> None:
     print(
         f"\n  Open  {parts.url}\n\n"
         "  You are Ana. Type /jit in #db-access; then become Bo and approve.\n"
-        f"  The bot's log: {parts.folder / 'bot.log'}\n"
+        f"  Commands: {_shown(pathlib.Path(sys.argv[0]))} --env-file {_shown(parts.settings)} list\n"
+        f"  The bot's log: {_shown(parts.folder / 'bot.log')}\n"
         "  Ctrl-C ends everything.\n",
         flush=True,
     )
+
+
+def _shown(path: pathlib.Path) -> str:
+    """As short as it can be typed in another terminal, from this folder."""
+    here = pathlib.Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _play(parts: "launch.Demo", *, as_json: bool) -> int:

@@ -36,6 +36,11 @@ class Instance:
         return self.folder / "bot.log"
 
     @property
+    def settings(self) -> pathlib.Path:
+        """What a `jit` command needs to act on this demo."""
+        return self.folder / ".env"
+
+    @property
     def cluster(self) -> pathlib.Path:
         """Where PostgreSQL keeps its data."""
         return self.folder / "postgres"
@@ -58,7 +63,7 @@ def take(root: pathlib.Path) -> Instance:
         folder = root / str(number)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = (folder / "lock").open("w")
+            lock = (folder / "lock").open("a")
         except OSError as error:
             raise errors.OperatorError(
                 f"The demo keeps its files in {root}, which cannot be written: {error.strerror}. "
@@ -69,6 +74,7 @@ def take(root: pathlib.Path) -> Instance:
         except OSError:
             lock.close()
             continue
+        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         return Instance(folder=folder.resolve(), lock=lock)

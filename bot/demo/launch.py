@@ -6,6 +6,7 @@ opposite order, whatever happens.
 """
 
 import contextlib
+import os
 import pathlib
 import shutil
 import time
@@ -35,6 +36,7 @@ class Demo:
     records: store.Store
     bench: bench.DemoBench
     environ: Mapping[str, str]  # what a `jit` command needs to act on this demo
+    settings: pathlib.Path  # the same as a file, for `jit --env-file`
 
     @property
     def url(self) -> str:
@@ -57,13 +59,14 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
         with _step(say, "PostgreSQL"):
             target = targets.Target(held.cluster)
             stack.callback(target.discard)
-        with _step(say, "Sample shop and bootstrap SQL"):
+        with _step(say, "Sample shop"):
             target.prepare(held.folder / "catalog.yml")
         with _step(say, "Workspace"):
             workspace = workspace_server.Server(port=port, page=True, app_manifest=_manifest())
             _listen(workspace, port)
             stack.callback(workspace.stop)
         environ = _environ(held, target, workspace)
+        _keep(environ, held.settings)
         records = store.open_store(held.state_url, clock.SystemClock())
         stack.callback(records.close)
         bot = bot_process.BotProcess(environ, held.log, held.folder)
@@ -82,7 +85,14 @@ def running(root: pathlib.Path, *, port: int = 0, say: Say = lambda _: None) -> 
             records=records,
             bench=desk,
             environ=environ,
+            settings=held.settings,
         )
+
+
+def _keep(environ: Mapping[str, str], path: pathlib.Path) -> None:
+    """Leave the settings where a `jit` in another terminal finds them; for nobody else to read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
+        file.writelines(f'{key}="{value}"\n' for key, value in environ.items())
 
 
 @contextlib.contextmanager

@@ -6,7 +6,9 @@ only when what it should have done can be seen.
 """
 
 import functools
+import html
 import re
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ ANA, BO, GUS, SAM = "U0ANA", "U0BO", "U0GUS", "U0SAM"
 ACCESS, AUDIT = "C0ACCESS", "C0AUDIT"
 ASK = "/jit read_customer_data 30m INC-4412: export stuck for customer 8821"
 PATIENCE = 15.0  # seconds a step may take before it counts as failed
+_LABELLED = re.compile(r"<[^|>]+\|([^>]*)>")  # a time or a link, with what a reader sees of it
+SHOWN = 160  # characters of what was seen
 LEFT = 2  # seconds left when the tour brings the deadline nearer
 
 
@@ -251,5 +255,5 @@ def _one_line(value: object) -> str:
     if isinstance(value, list | tuple) and value:
         value = value[-1]
     if isinstance(value, things.Message):
-        value = value.text
-    return " ".join(str(value).split())[:160]
+        value = html.unescape(_LABELLED.sub(r"\1", value.text))
+    return textwrap.shorten(str(value), SHOWN, placeholder="…")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -106,6 +107,8 @@ class Desk:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.cut = False
+        self.answers = threading.Event()
+        self.answers.set()
         self.down: set[str] = set()
 
     def sql_connect(self, person: str, url: str) -> dict[str, Any]:
@@ -114,6 +117,7 @@ class Desk:
 
     def sql_run(self, person: str, statement: str) -> dict[str, Any]:
         self.asked.append(("run", person, statement))
+        assert self.answers.wait(5)
         if self.cut:
             return {"ok": False, "message": "Session ended: terminating connection"}
         if "secret" in statement:

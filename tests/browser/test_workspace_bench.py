@@ -28,7 +28,10 @@ def test_the_sql_pane_is_given_the_address_and_shows_what_the_server_says(
     expect(result.get_by_role("cell", name="<b>Mara</b>")).to_be_visible()
     expect(result.get_by_role("cell", name="null")).to_be_visible()
     statement.fill("select secret")
+    slack.desk.answers.clear()
     statement.press("Control+Enter")
+    expect(result).to_have_text("Running…")
+    slack.desk.answers.set()
     expect(result).to_contain_text("permission denied for table secrets")
     slack.desk.cut = True
     statement.press("Control+Enter")

@@ -151,8 +151,9 @@ $("sql-text").addEventListener("keydown", (event) => {
 });
 
 async function run() {
+  $("sql-result").replaceChildren(make("p", "Running…"));
   const told = await act("sql/run", { statement: $("sql-text").value });
-  if (!told) return;
+  if (!told) return $("sql-result").replaceChildren();
   if (!told.ok && isCut(told.message)) {
     state(told.message, "cut");
     return $("sql-result").replaceChildren();
