@@ -203,7 +203,7 @@ def cause(
         model.EndCause.DEADLINE: "time is over",
         model.EndCause.RETURNED: f"{by} is done",
         model.EndCause.REVOKED: f"revoked by {by}",
-        model.EndCause.OPERATOR: f"ended from the command line by {by}",
+        model.EndCause.OPERATOR: f"revoked from the command line by {by}",
         model.EndCause.STOPPED: f"stopped by {by}",
         model.EndCause.ACTIVATION_UNKNOWN: f"it was not certain what existed on {render.escape(target)}",
     }

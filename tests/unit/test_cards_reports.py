@@ -118,7 +118,7 @@ THREAD = [
     (
         notices.Line.ENDED,
         {"cause": "operator", "who": "operator:kim"},
-        "Ended: ended from the command line by kim",
+        "Ended: revoked from the command line by kim",
     ),
     (notices.Line.MISSED, {"alarm": "overdue"}, "Overdue: access may still exist."),
     (notices.Line.MISSED, {"alarm": "unclean"}, "Clean-up pending: access has ended,"),
