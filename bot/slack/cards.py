@@ -47,8 +47,8 @@ def _facts(story: model.Story, around: Around) -> blocks.Block:
     length = f"*For*  {render.duration(request.duration)}, from approval"
     rule = f"*Rule*  {render.escape(request.rule)}: {_who_decides(request, around)}"
     mark = f" · {render.escape(around.sensitivity)}" if around.sensitivity else ""
-    seen = f"*{words.sees(request)}*  {words.scope(request)}{mark}"
-    return blocks.fields(*(render.Mrkdwn(text) for text in (length, rule, seen)))
+    reach = f"{words.reach(request)}{mark}"
+    return blocks.fields(*(render.Mrkdwn(text) for text in (length, rule, reach)))
 
 
 def _who_decides(request: model.AccessRequest, around: Around) -> str:

@@ -123,11 +123,10 @@ def _quoted(part: str) -> str:
 
 
 def _may(request: model.AccessRequest) -> render.Mrkdwn:
-    tables = catalogs.scope_from_json(request.scope).tables
-    reads_only = all(words.only_reads(each) for each in tables)
-    can = f"You can {'read' if reads_only else 'use'} {words.scope(request)}."
-    cannot = "write, or read anything else" if reads_only else "do anything else"
-    return render.Mrkdwn(f"{can} You cannot {cannot}. What you run is recorded.")
+    ways = zip(("read", "use"), words.scope(request), strict=True)
+    can = " and ".join(f"{way} {what}" for way, what in ways if what)
+    cannot = "do anything else" if words.scope(request)[1] else "write, or read anything else"
+    return render.Mrkdwn(f"You can {can}. You cannot {cannot}. What you run is recorded.")
 
 
 def details(story: model.Story, around: words.Around, steps: Sequence[str] = ()) -> blocks.Block:

@@ -141,10 +141,15 @@ def holder(story: model.Story, around: Around) -> render.Mrkdwn:
     return render.Mrkdwn(f"*{render.name(request.requester_name)}*: {what}\n{line(story, around)}")
 
 
-def scope(request: model.AccessRequest) -> render.Mrkdwn:
-    """`customers (id, name, email, city), orders`; long ones end in `and 5 more`."""
+def scope(request: model.AccessRequest) -> tuple[render.Mrkdwn, render.Mrkdwn]:
+    """What can only be read, and what can be changed; one of them may be empty.
+
+    `customers (id, name, email, city), orders`; long ones end in `and 5 more`.
+    """
     tables = catalogs.scope_from_json(request.scope).tables
-    return render.escape(render.some([_table(each) for each in tables], 4))
+    kinds = ([each for each in tables if only_reads(each) is reads] for reads in (True, False))
+    read, changed = (render.some([_table(each) for each in kind], 4) for kind in kinds)
+    return render.escape(read), render.escape(changed)
 
 
 def _table(table: TableScope) -> str:
@@ -164,10 +169,10 @@ def privileges(table: TableScope) -> str:
     return ", ".join(each.value for each in Privilege if each in table.privileges)
 
 
-def sees(request: model.AccessRequest) -> str:
-    """The label before the scope: `Sees` when it can only be read."""
-    tables = catalogs.scope_from_json(request.scope).tables
-    return "Sees" if all(only_reads(each) for each in tables) else "Can change"
+def reach(request: model.AccessRequest) -> render.Mrkdwn:
+    """`*Sees*  customers · *Can change*  orders: update`, or one of them."""
+    labels = zip(("Sees", "Can change"), scope(request), strict=True)
+    return render.Mrkdwn(" · ".join(f"*{label}*  {what}" for label, what in labels if what))
 
 
 def person(name: str | None) -> render.Mrkdwn:

@@ -15,6 +15,7 @@ from bot import catalog, model
 from bot.demo.workspace import limits
 from bot.slack import cards, home, modals, words
 from bot.telling import render
+from db_grants.spec import Privilege
 from tests.unit import stories
 from tests.unit.stories import EVERY, NOW, around
 
@@ -122,7 +123,7 @@ def test_long_scopes_are_cut_and_whole_in_the_details() -> None:
     )
     scope = replace(stories.SCOPE, tables=tables)
     story = stories.waiting(scope=catalog.scope_to_json(scope))
-    said = words.scope(story.request)
+    said, _ = words.scope(story.request)
     assert said.endswith("and 36 more")
     assert "and 7 more" in said
     view = modals.details(story, around())
@@ -234,3 +235,12 @@ def test_what_a_reviewer_wrote_is_nowhere_read_as_formatting() -> None:
     drawn += [home.past(story, around()), modals.details(story, around())["blocks"]]
     for each in drawn:
         assert [kind for kind, text in texts(each) if said in text] == ["plain_text"]
+
+
+def test_what_can_only_be_read_is_not_told_as_what_can_be_changed() -> None:
+    changed = replace(stories.ORDERS, privileges=frozenset({Privilege.UPDATE}))
+    scope = replace(stories.SCOPE, tables=(changed, stories.CUSTOMERS))
+    request = stories.request(scope=catalog.scope_to_json(scope))
+    assert words.reach(request) == (
+        "*Sees*  customers (id, name, email, city) · *Can change*  orders: update"
+    )
