@@ -191,7 +191,7 @@ class History(stateful.RuleBasedStateMachine):
     def settle(self) -> None:
         world = self.world
         self.mend()
-        for _ in range(12):
+        for _ in range(12 + self._hours_recorded()):
             self.pass_time(3600)
         self.locked_out()
         world.check(witness=self.head)
@@ -201,6 +201,12 @@ class History(stateful.RuleBasedStateMachine):
         assert world.store.outbox_depth() == 0
         assert world.target().managed == ()
         assert all(self.is_refused(given) for _, given in self.credentials)
+
+    def _hours_recorded(self) -> int:
+        """Whole hours until the last deadline in the record, which edits may have put off often."""
+        live = self.world.store.grants(status=model.LIVE_GRANT)
+        now = self.world.clock.now()
+        return max([0, *((g.expires_at - now) // timedelta(hours=1) for g in live)])
 
     def locked_out(self) -> None:
         """No password of ended access opens anything, and no session of it answers."""

@@ -117,8 +117,15 @@ class Memory:
         for role in target.managed:
             until = self.deadlines.get(_id(role))
             over = until and max(until, self.blind_at) + _FOUND_WITHIN < now
-            if over and (role.can_login or role.sessions):
+            if over and (role.can_login or role.sessions) and not self._given_up(role):
                 yield f"{role.name} can still be used, and its deadline was {until}"
+
+    def _given_up(self, role: reality.Role) -> bool:
+        """Whether it was made, nobody ever heard so, and that it is to end was noticed just now."""
+        grant = self.world.store.find_grant(_id(role))
+        if grant is None or grant.activated_at is not None or grant.revoking_since is None:
+            return False
+        return self.world.clock.now() <= grant.revoking_since + phases.CLOSED_WITHIN
 
     def _unfounded(self, record: reality.Record) -> Iterator[str]:
         """What was decided since the last look was decided by the catalog that is in force."""
