@@ -12,6 +12,9 @@ CREATE OR REPLACE FUNCTION jit_admin.log_records(lines text, as_json boolean, na
 RETURNS TABLE (role_name text, kind text, record text)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $body$
+DECLARE
+    encoding CONSTANT text := getdatabaseencoding();
+    bytes    CONSTANT bytea := convert_to(lines, encoding);
 BEGIN
     IF as_json THEN
         RETURN QUERY
@@ -30,22 +33,22 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH told AS MATERIALIZED (
-        SELECT n, line, at, at > 0 AND left(line, at - 1) ~ '^\d\d\d\d-\d\d-\d\d [\d:.]+ [^",]+$' AS begins
-          FROM (SELECT n, line, strpos(line, ',"jit_') AS at
-                  FROM string_to_table(lines, E'\n') WITH ORDINALITY AS each (line, n)) AS found
+    WITH told AS MATERIALIZED ( -- `ends`: of the line, in bytes; the rows come in the order of the lines
+        SELECT line, ends, at, left(line, at - 1) ~ '^\d\d\d\d-\d\d-\d\d [\d:.]+ [^",]+$' AS begins
+          FROM (SELECT line, sum(octet_length(line) + 1) OVER (ROWS UNBOUNDED PRECEDING)::int AS ends,
+                       strpos(line, ',"jit_') AS at
+                  FROM string_to_table(lines, E'\n') AS line) AS each
+         WHERE at > 0
     ), start AS MATERIALIZED (
-        SELECT n, line, split_part(substr(line, at + 2, 64), '"', 1) AS name,
-               (length(line) - length(replace(line, '"', ''))) % 2 = 0 AS whole
+        SELECT line, split_part(substr(line, at + 2, 64), '"', 1) AS name,
+               (length(line) - length(replace(line, '"', ''))) % 2 = 0 AS whole,
+               ends - octet_length(line) AS place,
+               lead(ends - octet_length(line)) OVER (ORDER BY ends) AS next
           FROM told WHERE begins
-    ), numbered AS ( -- only where a quoted field goes on in the next line
-        SELECT n, told.line, name, whole, count(start.n) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) AS number
-          FROM told LEFT JOIN start USING (n)
-         WHERE EXISTS (SELECT FROM start WHERE NOT whole)
-    ), long AS (
-        SELECT min(name) AS name, string_agg(line, E'\n' ORDER BY n) AS text,
-               number = (SELECT count(*) FROM start) AS last
-          FROM numbered WHERE number > 0 GROUP BY number HAVING NOT bool_and(whole)
+    ), long AS ( -- a quoted field goes on in the next line
+        SELECT name, next IS NULL AS last, convert_from(
+                   substring(bytes FROM place FOR coalesce(next, octet_length(bytes) + 1) - place), encoding) AS text
+          FROM start WHERE NOT whole
     ), cut AS ( -- up to the first line end outside of quotes
         SELECT name, text, last, substring(text FROM '^(?:[^"\n]|"[^"]*")*') AS closed FROM long
     )
@@ -59,7 +62,7 @@ BEGIN
     UNION ALL
     SELECT asked, 'partial', 'a line of the log is damaged'
       FROM told JOIN unnest(names) AS asked ON strpos(line, ',"' || asked || '",') > 0
-     WHERE at > 0 AND (NOT begins OR strpos(substr(line, at + 6), ',"jit_') > 0)
+     WHERE (NOT begins OR strpos(substr(line, at + 6), ',"jit_') > 0)
        AND line ~ '.\d\d\d\d-\d\d-\d\d [\d:]+\.\d\d\d [^",]+,"jit_[a-z0-9]+",';
 END
 $body$;
