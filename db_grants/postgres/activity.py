@@ -79,12 +79,13 @@ def _accounts(link: links.Link, sinces: Sinces, states: _States) -> dict[str, Ac
     except errors.DbGrantsError as error:
         return _counted(link, dict.fromkeys(sinces, str(error)), schema)
     absent = {role: logs[role.name].absent for role in sinces if logs[role.name].absent}
-    told = {
-        role.grant_id: _from_log(logs[role.name], everything=states[role.oid]["everything"])
+    counted = _counted(link, absent, schema)
+    return {
+        role.grant_id: counted[role.grant_id]
+        if role in absent
+        else _from_log(logs[role.name], everything=states[role.oid]["everything"])
         for role in sinces
-        if role not in absent
     }
-    return told | _counted(link, absent, schema)
 
 
 def _settled_logs(link: links.Link, sinces: Sinces, states: _States) -> dict[str, serverlog.Log]:
