@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
+from psycopg import sql
 
 from bench import core, measure, place, ways
 from bench.measure import Line
@@ -23,20 +24,23 @@ _SWEPT = 60  # grants
 
 
 def raw(at: place.Place, way: type[ways.Raw], count: int, case: str) -> Line:
-    """What two workers with raw SQL need to shut, cut and drop so many, one after the other."""
-    names = [f"jit_{each}" for each in at.fill(_ids(count), core.soon(3600), administered=True)]
+    """What two workers with raw SQL need to shut, cut and drop so many."""
+    ids = _ids(count)
+    at.fill(ids, core.soon(3600), administered=not way.as_owner)
+    names = [ways.named(f"jit_{each}") for each in ids]
     ends: list[float] = []
     gate = threading.Barrier(2)
     began = [0.0]
 
-    def work(mine: Sequence[str]) -> None:
+    def work(mine: Sequence[sql.Identifier]) -> None:
         own = way(at)
         assert own.link, "connected"
         gate.wait()
         began[0] = began[0] or time.perf_counter()
-        for name in mine:
-            own.end(ways.named(name))
-            ends.append(time.perf_counter() - began[0])
+        for first in range(0, len(mine), way.by):
+            some = mine[first : first + way.by]
+            own.end_all(some)
+            ends.extend([time.perf_counter() - began[0]] * len(some))
         own.close()
 
     threads = [threading.Thread(target=work, args=(names[n::2],)) for n in range(2)]
@@ -50,16 +54,12 @@ def raw(at: place.Place, way: type[ways.Raw], count: int, case: str) -> Line:
 def due(stage: Stage, count: int, grace: int | None, *, down: float) -> Line:
     """S3: one persistent APScheduler job a grant, each ending by raw SQL; `down`: seconds of absence."""
     ids = _ids(count)
-    stage.at.fill(ids, core.soon(3600), administered=True)
+    stage.at.fill(ids, core.soon(3600))
     path = stage.folder / f"jobs-{count}-{grace}-{down}.sqlite3"
-    due = datetime.now(UTC) + timedelta(seconds=1.5 + count / 300)
-    _Jobs.begin(stage.at, due)
     first = _scheduler(path, grace)
     first.start(paused=True)
-    for each in ids:
-        first.add_job(
-            _Jobs.end, "date", run_date=due, args=[f"jit_{each}"], misfire_grace_time=grace
-        )
+    due = _added(first, ids, grace)
+    _Jobs.begin(stage.at, due)
     second = first
     if down:
         first.shutdown()
@@ -87,6 +87,26 @@ def due(stage: Stage, count: int, grace: int | None, *, down: float) -> Line:
     )
 
 
+def _added(scheduler: BackgroundScheduler, ids: Sequence[str], grace: int | None) -> datetime:
+    """One job each, all due at one moment, which comes when they are all there."""
+    lead = 1.0 + len(ids) / 300
+    while True:
+        due = core.soon(lead)
+        for each in ids:
+            scheduler.add_job(
+                _Jobs.end,
+                "date",
+                id=each,
+                replace_existing=True,
+                run_date=due,
+                args=[f"jit_{each}"],
+                misfire_grace_time=grace,
+            )
+        if datetime.now(UTC) < due:
+            return due
+        lead *= 2
+
+
 class _Jobs:
     """What the jobs of S3 share: a job is a function's path and its arguments."""
 
@@ -96,7 +116,7 @@ class _Jobs:
 
     @classmethod
     def begin(cls, at: place.Place, due: datetime) -> None:
-        cls.way, cls.due, cls.late = ways.Raw(at), due, []
+        cls.way, cls.due, cls.late = ways.RawSuperuser(at), due, []
 
     @classmethod
     def end(cls, role: str) -> None:
@@ -128,7 +148,7 @@ def sweeper(stage: Stage) -> Iterator[Line]:
     ]
     waiting = {name: began + 0.5 + n * 3 * interval / _SWEPT for n, name in enumerate(names)}
     late: list[float] = []
-    way = ways.Raw(stage.at)
+    way = ways.RawSuperuser(stage.at)
     while waiting:
         time.sleep(interval)
         for name, due_at in list(waiting.items()):

@@ -31,10 +31,12 @@ Who is compared:
   which a superuser owns: it no longer pays for that walk, this bot does. **raw-superuser** does not.
 - **raw-scram** is raw-superuser with a fresh password and verifier for each grant, as whoever gives a
   password out must make them: 4,096 rounds of PBKDF2 by the client, besides the server's own.
+- **raw-batches** is raw-superuser ending by the hundred, where many end at once: one turn on the wire
+  shuts them, one cuts, one drops.
 - **vault-sql** is Vault's documented direct grants and revocation, as a superuser. **teleport-sql** is
   Teleport's procedure, as that bot; it never ends a session. **apscheduler** is one persistent job a
-  grant, which ends it by raw SQL as that bot, with the default grace of a second, and without limit.
-  **sweeper** ends in the same way what it finds due at each turn.
+  grant, which ends it by raw SQL as a superuser, with the default grace of a second, and without
+  limit. **sweeper** ends in the same way what it finds due at each turn.
 - **openbao** is the real server by HTTP, with settings in its favour: storage in memory, no TLS, no
   audit, a superuser's connection. *membership* has revocation statements of two lines (cut, drop),
   *direct* is as documented. It does not look whether a session is left.

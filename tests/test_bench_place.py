@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from bench import core, place, ways
+from bench import core, jobs, place, ways
 from db_grants import naming
 from db_grants.spec import ManagedRole
 
-RAWS = (ways.Raw, ways.RawSuperuser, ways.RawScram)
+RAWS = (ways.Raw, ways.RawSuperuser, ways.RawBatches, ways.RawScram)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,14 @@ def test_raw_sql_as_the_bot_can_end_only_what_it_administers(at: place.Place) ->
             found["raw"].end(ways.named(naming.managed_role(other)))
     assert at.live() == 1
     at.clear()
+
+
+@pytest.mark.parametrize("way", [ways.Raw, ways.RawSuperuser, ways.RawBatches])
+def test_two_workers_with_raw_sql_end_every_one(at: place.Place, way: type[ways.Raw]) -> None:
+    before = at.ask("SELECT count(*) FROM pg_roles")
+    found = jobs.raw(at, way, 250, "burst")
+    assert (found.impl, found.n, found.samples) == (way.name, 250, 250)
+    assert at.ask("SELECT count(*) FROM pg_roles") == before
 
 
 def test_only_one_raw_way_makes_a_fresh_verifier_for_each_grant(at: place.Place) -> None:

@@ -23,7 +23,8 @@ def kill_switch(stage: Stage) -> Iterator[Told]:
     """G11: `jit revoke --all` on a running service, and OpenBao's revoke-prefix."""
     count = stage.sizes.switch
     others = [
-        jobs.raw(stage.at, way, count, "kill-switch") for way in (ways.Raw, ways.RawSuperuser)
+        jobs.raw(stage.at, way, count, "kill-switch")
+        for way in (ways.Raw, ways.RawSuperuser, ways.RawBatches)
     ]
     if stage.bao is not None:
         others += [_by_bao(stage, stage.bao, name) for name in _BOUNDS]
@@ -44,7 +45,7 @@ def _peers(stage: Stage, rates: Mapping[str, float], ours: Mapping[str, float]) 
     """On the slower record of the two, from the moment the order is recorded."""
     size = (stage.sizes.switch, GOAL.switch)
     for name in [each for each in _BOUNDS if each in rates]:
-        limit = rates[ways.RawSuperuser.name] / rates[name]
+        limit = rates[ways.RawBatches.name] / rates[name]
         for case in (_SHUT, _REMOVED):
             ratio, top = (
                 ours[f"kill-switch: {case}"] / rates[name],
@@ -52,7 +53,7 @@ def _peers(stage: Stage, rates: Mapping[str, float], ours: Mapping[str, float]) 
             )
             words = f"{case}/s over {name}"
             yield at_least("G11", words, ratio, _BOUNDS[name], size=size, limit=top)
-        words = f"shut, cut and drop by raw SQL as a superuser/s over {name}"
+        words = f"shut, cut and drop by raw SQL in batches/s over {name}"
         yield measure.told("G11", words, limit)
 
 
