@@ -74,6 +74,17 @@ def test_nothing_is_cut_off_sideways(tab: Tab, slack: Slack, width: int) -> None
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("width", [360, 390, 420])
+def test_on_a_telephone_the_top_stays_one_line(tab: Tab, width: int) -> None:
+    page = tab(width=width)
+    top, who = page.locator("#top").bounding_box(), page.locator("#who summary").bounding_box()
+    assert top
+    assert who
+    assert top["y"] <= who["y"]
+    assert who["y"] + who["height"] <= top["y"] + top["height"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_in_a_narrow_window_the_bench_steps_aside_until_asked_for(tab: Tab) -> None:
     page = tab(width=900)
     bench = page.get_by_role("complementary", name="Bench")
