@@ -129,6 +129,12 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
     yield warning, row["log_reader"], "the statement log cannot be read", _AGAIN
     yield (
         warning,
+        not row["log_reader_is_earlier"],
+        "the statement log is read anew for every grant that ends: many at once take long",
+        _AGAIN,
+    )
+    yield (
+        warning,
         row["prepared"] == 0,
         "holders may prepare transactions, which outlive their sessions until they are rolled back",
         "set max_prepared_transactions = 0 unless you need them",

@@ -164,15 +164,27 @@ def test_without_the_log_one_look_at_the_counters_tells_of_all(
     }
 
 
+def make_earlier(shop: Shop) -> None:
+    """Bring the target back to what an earlier bootstrap made of it."""
+    with shop.connect() as admin:
+        admin.execute(sql.SQL(EARLIER.read_text()).format(bot=sql.Identifier(shop_bot())))
+
+
+def test_a_target_with_an_earlier_log_reader_is_told_of(shop: Shop) -> None:
+    engine = shop.engine()
+    said = "the statement log is read anew"
+    assert not any(said in found.message for found in engine.check([shop.scope()]))
+    make_earlier(shop)
+    assert [said in found.message for found in engine.check([shop.scope()])].count(True) == 1
+
+
 def test_a_target_with_an_earlier_log_reader_is_asked_one_by_one(
     shop: Shop, turns: list[str]
 ) -> None:
     engine = shop.engine()
     sinces = ended(shop, engine, ("SELECT 1",), ("SELECT 'ü\n\"'", "SELECT ssn FROM app.customers"))
     now = engine.activity_all(sinces)
-    with shop.connect() as admin:
-        text = sql.SQL(EARLIER.read_text()).format(bot=sql.Identifier(shop_bot()))
-        admin.execute(text)
+    make_earlier(shop)
     turns.clear()
     assert engine.activity_all(sinces) == now
     assert sum("jit_admin.statement_log(" in turn for turn in turns) == 2
@@ -183,8 +195,7 @@ def test_an_earlier_target_that_is_lost_is_not_waited_for_again_and_again(
 ) -> None:
     engine = shop.engine()
     sinces = ended(shop, engine, (), (), ())
-    with shop.connect() as admin:
-        admin.execute(sql.SQL(EARLIER.read_text()).format(bot=sql.Identifier(shop_bot())))
+    make_earlier(shop)
     ask, asked = links.Link.ask, list[int]()
 
     def lose(self: links.Link, *statements: sql.Composable) -> list[links.Rows]:

@@ -15,6 +15,12 @@ SELECT current_setting('server_version_num')::int AS version,
                 WHERE p.proname IN ('statement_logs', 'statement_log') AND p.pronamespace = to_regnamespace('jit_admin')
                   AND has_function_privilege(p.oid, 'EXECUTE')
                   AND has_schema_privilege(p.pronamespace, 'USAGE')) AS log_reader,
+       EXISTS (SELECT FROM pg_proc p
+                WHERE p.proname = 'statement_log' AND p.pronamespace = to_regnamespace('jit_admin')
+                  AND has_function_privilege(p.oid, 'EXECUTE'))
+           AND NOT EXISTS (SELECT FROM pg_proc p
+                            WHERE p.proname = 'statement_logs' AND p.pronamespace = to_regnamespace('jit_admin')
+                              AND has_function_privilege(p.oid, 'EXECUTE')) AS log_reader_is_earlier,
        {deputies} AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
                                    WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
            AS deputies,
