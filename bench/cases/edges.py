@@ -79,10 +79,9 @@ def audit(stage: Stage) -> Iterator[Told]:
                 "long": functools.partial(_timed, functools.partial(_append, long)),
             }
             found = measure.interleave(_APPENDS, turns)["append"]
-            verify = functools.partial(_verified, long)
-            took = statistics.median(measure.timed(verify) for _ in range(3))
+            took = _median(functools.partial(_verified, long), 3)
             told = {
-                name: measure.timed(functools.partial(_digest, long, since))
+                name: _median(functools.partial(_digest, long, since), 5)
                 for name, since in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)))
             }
             total, _ = long.chain_head()
@@ -142,6 +141,10 @@ def _fill(stage: Stage, kept: store.Store, count: int) -> None:
         ),
         chatter=False,
     )
+
+
+def _median(work: Callable[[], object], times: int) -> float:
+    return statistics.median(measure.timed(work) for _ in range(times))
 
 
 def _verified(kept: store.Store) -> None:
