@@ -25,7 +25,8 @@ _log = structlog.get_logger(__name__)
 CLOSED_WITHIN = timedelta(seconds=15)  # the published limit on the end of access
 CLEANED_WITHIN = timedelta(minutes=5)  # of the end of access
 REMIND_EVERY = timedelta(minutes=15)
-_AT_ONCE = 100  # ends begun in one transaction
+_AT_ONCE = 100  # ends begun in the first transaction, so that the first doors are shut soon
+_AT_MOST = 500  # in each that follows: fewer turns at the record, none so long that people feel it
 _LOOKED_AT = 5000  # due grants looked up when their ends cannot be recorded
 
 _ACTIVE, _REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
@@ -93,9 +94,11 @@ class Ending:
         self, cause: model.EndCause, actor: store.Actor, comment: str = ""
     ) -> Iterator[tuple[str, ...]]:
         """Record the end of every grant there is, a batch at a time; which ones."""
+        most = _AT_ONCE
         for status in _IN_TURN:
-            while begun := self._begin_some(status, cause, actor, comment):
+            while begun := self._begin_some(status, most, cause, actor, comment):
                 yield begun
+                most = _AT_MOST
 
     def begin_due(
         self, begun: Callable[[Collection[str]], None] = lambda _targets: None
@@ -129,24 +132,31 @@ class Ending:
 
     def _begin_batches(self, begun: Callable[[Collection[str]], None]) -> None:
         with self._rush.on(work.Urgency.CLOSE):
-            found = self._begin_batch()
-            while found:
+            most = _AT_ONCE
+            while found := self._begin_batch(most):
                 begun(frozenset(found.values()))
-                found = self._begin_batch() if len(found) == _AT_ONCE else {}
+                if len(found) < most:
+                    return
+                most = _AT_MOST
 
-    def _begin_batch(self) -> Mapping[str, str]:
+    def _begin_batch(self, most: int) -> Mapping[str, str]:
         """A batch of what is due; of each, the target by its id."""
         with self._store.begin(store.SYSTEM) as tx:
-            found = tx.move_due(_AT_ONCE, **self._begun(model.EndCause.DEADLINE, store.SYSTEM))
+            found = tx.move_due(most, **self._begun(model.EndCause.DEADLINE, store.SYSTEM))
         if found:
             faults.checkpoint("end-begun")
         return found
 
     def _begin_some(
-        self, status: model.GrantStatus, cause: model.EndCause, actor: store.Actor, comment: str
+        self,
+        status: model.GrantStatus,
+        most: int,
+        cause: model.EndCause,
+        actor: store.Actor,
+        comment: str,
     ) -> tuple[str, ...]:
         with self._store.begin(actor) as tx:
-            found = tx.move_all(status, _AT_ONCE, **self._begun(cause, actor, comment))
+            found = tx.move_all(status, most, **self._begun(cause, actor, comment))
             for grant_id in found:
                 notices.redraw(tx, grant_id)
         if found:

@@ -125,6 +125,7 @@ def claim(
     What the look found free may have been claimed by the time its row is locked, so the change asks
     again.
     """
+    _go_by_index(connection)
     open_ = _open(now, but).limit(limit)
     rows = connection.execute(open_.with_for_update(skip_locked=True)).all()
     ids = [row.id for row in rows]
@@ -138,6 +139,14 @@ def claim(
     )
     values = (mapping.value_from(OutboxRow, row, _BOX) for row in claimed)
     return tuple(sorted(values, key=lambda row: row.id))
+
+
+def _go_by_index(connection: sa.Connection) -> None:
+    """PostgreSQL thinks that hardly anything waits, whenever that was so when it last counted. Then it
+    would rather sort, for each row anew, all that waits: a quarter of a second with fifty thousand.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("SET LOCAL enable_sort = off")
 
 
 def is_any_free(connection: sa.Connection, now: datetime, but: Collection[str] = ()) -> bool:
@@ -220,12 +229,13 @@ def oldest(connection: sa.Connection, *, refused: bool = False) -> datetime | No
 def _due(now: datetime) -> sa.Select[Any]:
     """The head is found among all that wait, whether due or not: nothing overtakes within a lane.
 
-    Row by row in their order, so that the look ends at the limit, however much waits.
+    Row by row in their order, so that the look ends at the limit, however much waits; and the head of
+    a lane in the order of lanes, which one index alone can give.
     """
     other = _BOX.alias("other")
-    head = sa.select(sa.func.min(other.c.id)).where(
-        other.c.lane == _BOX.c.lane, other.c.settled_at.is_(None)
-    )
+    behind = sa.tuple_(other.c.lane, other.c.id) >= sa.tuple_(_BOX.c.lane, sa.literal(0))
+    head = sa.select(other.c.id).where(behind, other.c.settled_at.is_(None))
+    head = head.order_by(other.c.lane, other.c.id).limit(1)
     return (
         sa.select(_BOX)
         .where(

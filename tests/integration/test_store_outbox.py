@@ -6,10 +6,12 @@ from datetime import timedelta
 from enum import StrEnum
 
 import pytest
+import sqlalchemy as sa
 
 from bot import clock as clocks
 from bot import errors, model
 from bot import store as stores
+from bot.store import faults, outbox
 from tests.fixtures_store import ANA, NOON, submit
 
 SECOND = timedelta(seconds=1)
@@ -142,6 +144,33 @@ def test_pumps_that_claim_at_once_share_the_lines_and_keep_each_lane_in_order(
     for lane in lanes:
         ids = [row_id for where, row_id in said if where == lane]
         assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize("state_url", ["postgresql"], indirect=True)
+def test_the_next_is_found_without_sorting_all_that_waits_though_little_waited_before(
+    state: stores.Store,
+) -> None:
+    say(state, None, *(f"lane {n}" for n in range(500)))
+    with state.begin(ANA) as tx:
+        tx.connection.exec_driver_sql("UPDATE outbox SET settled_at = now()")
+        tx.connection.exec_driver_sql("ANALYZE outbox")
+    say(state, None, *(f"lane {n}" for n in range(500)))
+    asked = list[str]()
+    with state._database.write() as connection:
+        sa.event.listen(
+            connection, "before_execute", lambda *given: asked.append(_plan(connection, given[1]))
+        )
+        assert len(outbox.claim(connection, NOON, 4, SECOND)) == 4
+    (look,) = (each for each in asked if "SubPlan" in each)
+    assert "Sort" not in look
+    assert look.count("Index") >= 2
+
+
+def _plan(connection: sa.Connection, statement: sa.sql.ClauseElement) -> str:
+    """What the server would do just now."""
+    text = statement.compile(connection, compile_kwargs={"literal_binds": True})
+    with faults.cursor_of(connection) as cursor:
+        return "\n".join(row[0] for row in cursor.execute(f"EXPLAIN {text}").fetchall())
 
 
 class Kind(StrEnum):
