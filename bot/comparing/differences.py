@@ -57,13 +57,15 @@ def compare(
     )
 
 
-def is_known(grant: model.Grant, role: spec.FoundRole, server: str) -> bool:
+def is_known(grant: model.Grant, role: spec.FoundRole, found: spec.Survey, now: datetime) -> bool:
     """Whether this live grant answers for that role: roles are of a server, grants of a database.
 
-    So each of two targets on one server sees the roles of both; how one is, its own target tells.
+    So each of two targets on one server sees the roles of both; how one is, its own target tells. A
+    role past its own deadline is nobody's: it ends, whatever the record says of it.
     """
     same = role.name == grant.role_name and grant.role_oid in (None, role.oid)
-    return same and grant.status in model.LIVE_GRANT and grant.server in (None, server)
+    here = grant.server in (None, found.identifier)
+    return same and here and grant.status in model.LIVE_GRANT and not is_over(role, found, now)
 
 
 def unseen(target: str, live: int, why: str) -> tuple[Finding, ...]:

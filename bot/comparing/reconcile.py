@@ -100,7 +100,7 @@ class Reconciler:
             found = differences.unseen(target, live, str(error)) if gone else ()
             after = replace(before, looked=now.isoformat(), unseen=before.unseen + 1)
         else:
-            recorded = _recorded(self._store, engine, target, survey)
+            recorded = _recorded(self._store, engine, target, survey, now)
             found = differences.compare(target, recorded, survey, before, now)
             found = tuple(_ended(engine, recorded, survey, one, now) for one in found)
             after = differences.Seen(
@@ -145,7 +145,7 @@ def _say(tx: store.Transaction, one: Finding, *, over: bool) -> None:
 
 
 def _recorded(
-    kept: store.Store, engine: engines_.Engine, target: str, found: spec.Survey
+    kept: store.Store, engine: engines_.Engine, target: str, found: spec.Survey, now: datetime
 ) -> differences.Recorded:
     grants = {g.id: g for g in kept.grants(status=model.LIVE_GRANT, target=target, limit=_ALL)}
     elsewhere = set()
@@ -154,7 +154,7 @@ def _recorded(
         grant = None if named in grants else kept.find_grant(named)
         if grant is not None and grant.target == target:
             grants[named] = grant
-        elif grant is not None and differences.is_known(grant, role, found.identifier):
+        elif grant is not None and differences.is_known(grant, role, found, now):
             elsewhere.add(role.oid)
     active = [g for g in grants.values() if g.status is model.GrantStatus.ACTIVE]
     return differences.Recorded(
