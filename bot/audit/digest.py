@@ -160,7 +160,10 @@ def _worth_saying(digest: Digest) -> bool:
 
 
 def _lateness(each: stores.Outline) -> timedelta | None:
-    return summary.lateness(each.expires_at, each.access_ended_at) if each.expires_at else None
+    if each.expires_at is None:
+        return None
+    due = stores.due_since(each.expires_at, each.cause, each.revoking_since)
+    return summary.lateness(due, each.access_ended_at)
 
 
 def _overdue(each: stores.Outline, now: datetime) -> timedelta | None:

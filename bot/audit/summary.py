@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import catalog, model
+from bot import catalog, model, store
 from bot.store import mapping
 from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 
@@ -57,7 +57,7 @@ class Summary:
     note: str  # why the evidence is thin
     cause: model.EndCause | None
     ended_by_name: str | None
-    lateness: timedelta | None  # behind the deadline; None when it was ended before
+    lateness: timedelta | None  # behind the deadline, or the order to end it early
     sessions_cut: int
     quarantined: tuple[str, ...]
     residue: tuple[str, ...]
@@ -109,18 +109,21 @@ def summarise(story: model.Story) -> Summary:
         note=activity.note,
         cause=grant.cause,
         ended_by_name=grant.ended_by_name,
-        lateness=lateness(grant.expires_at, grant.access_ended_at),
+        lateness=lateness(
+            store.due_since(grant.expires_at, grant.cause, grant.revoking_since),
+            grant.access_ended_at,
+        ),
         sessions_cut=grant.sessions_cut,
         quarantined=grant.quarantined,
         residue=grant.residue,
     )
 
 
-def lateness(expires_at: datetime, access_ended_at: datetime | None) -> timedelta | None:
-    """How long after its deadline access ended; None when it ended before, or has not ended."""
-    if access_ended_at is None or access_ended_at < expires_at:
+def lateness(due: datetime, access_ended_at: datetime | None) -> timedelta | None:
+    """How long after it should have ended access did; None when it has not, or did before."""
+    if access_ended_at is None or access_ended_at < due:
         return None
-    return access_ended_at - expires_at
+    return access_ended_at - due
 
 
 def activity_to_json(activity: Activity) -> dict[str, Any]:

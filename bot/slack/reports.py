@@ -23,6 +23,7 @@ _EVIDENCE = {
     Evidence.NONE: "none",
 }
 _MOST = 5
+_LONG = 15.0  # seconds: the published limit on the end of access
 _GIST = re.compile(r"\((.+)\)\.?$")  # at the end of an error: what the other side said
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -206,11 +207,12 @@ def _sessions(seen: Sequence[SessionSeen]) -> str:
 
 
 def _ending(found: summary.Summary) -> render.Mrkdwn:
+    late = found.lateness.total_seconds() if found.lateness else 0.0
     if found.cause is model.EndCause.DEADLINE:
-        late = found.lateness.total_seconds() if found.lateness else 0.0
         return render.Mrkdwn(f"ended by the deadline, {late:.1f} s late")
     why = words.cause(found.cause, found.ended_by_name, requester=found.requester_name)
-    return render.Mrkdwn(f"ended early, {why}")
+    took = f", which took {late:.0f} s" if late >= _LONG else ""
+    return render.Mrkdwn(f"ended early, {why}{took}")
 
 
 def period(found: digest.Digest, link: Link) -> render.Mrkdwn:

@@ -57,7 +57,9 @@ class Period:
     waits: tuple[Outline, ...]  # the decided that waited longest for people, longest first
     made: Mapping[tuple[str, bool], int]  # by entitlement, and whether people decided
     ended: int
-    slowest: tuple[Outline, ...]  # of the ended, those that went furthest past their deadline
+    slowest: tuple[
+        Outline, ...
+    ]  # of the ended, those that went furthest past when they should have
     late: int  # of the ended: further past it than was asked for
     unused: Few  # of the ended: surely never used; in the order they ended
     active: Few  # also what is due by now; soonest to end first
@@ -80,7 +82,14 @@ _COLUMNS = (
     _GRANT.c.revoking_since,
     _GRANT.c.access_ended_at,
 )
-_lateness = seconds_between(_GRANT.c.expires_at, _GRANT.c.access_ended_at)
+_due = sa.case(  # as `doors.due_since` has it
+    (
+        sa.and_(_GRANT.c.cause != model.EndCause.DEADLINE, _GRANT.c.revoking_since.is_not(None)),
+        _GRANT.c.revoking_since,
+    ),
+    else_=_GRANT.c.expires_at,
+)
+_lateness = seconds_between(_due, _GRANT.c.access_ended_at)
 _wait = seconds_between(_REQUEST.c.created_at, _REQUEST.c.decided_at)
 
 
@@ -178,7 +187,7 @@ def _waits(
 def _slowest(
     connection: sa.Connection, ended: sa.ColumnElement[bool], most: int
 ) -> tuple[Outline, ...]:
-    query = sa.select(_GRANT.c.id).where(ended, _GRANT.c.access_ended_at >= _GRANT.c.expires_at)
+    query = sa.select(_GRANT.c.id).where(ended, _GRANT.c.access_ended_at >= _due)
     return _named(connection, query.order_by(_lateness.desc(), _GRANT.c.id).limit(most))
 
 

@@ -95,7 +95,7 @@ def test_the_day_is_counted(state: stores.Store, clock: clocks.ManualClock) -> N
     assert ids(found.active) == [again_by_rule.id]
     assert (ids(found.waiting), found.waiting.first[0].requester_name) == ([waiting.id], "Dan")
     assert found.waiting.first[0].took == 20 * MINUTE
-    assert (found.late, found.slowest, found.overdue) == (NONE, None, NONE)
+    assert (found.late, found.slowest, found.overdue) == (NONE, timedelta(0), NONE)
     assert found.by_entitlement == (("write_logs", 2), ("read_customer_data", 1))
     assert (found.longest_waits.first[0].request_id, found.longest_waits.first[0].took) == (
         lapsed.id,
@@ -284,10 +284,20 @@ def test_what_failed_is_counted_when_it_was_decided(
     assert of_period(state, clock.now(), MIDNIGHT + timedelta(days=1)) is None
 
 
-def test_an_end_before_the_deadline_is_behind_nothing(state: stores.Store) -> None:
+def test_an_early_end_is_as_late_as_it_took(state: stores.Store, clock: clocks.ManualClock) -> None:
     end(state, granted(state).id, cause=model.EndCause.RETURNED)
     found = told(state, NOON)
-    assert (found.ended, found.slowest, found.late) == (1, None, NONE)
+    assert (found.ended, found.slowest, found.late) == (1, timedelta(0), NONE)
+    stuck = granted(state)
+    with state.begin(stores.SYSTEM) as tx:
+        tx.move_grant(
+            stuck.id, ACTIVE, REVOKING, cause=model.EndCause.REVOKED, revoking_since=clock.now()
+        )
+    clock.advance(timedelta(seconds=32))
+    with state.begin(stores.SYSTEM) as tx:
+        tx.note_grant(stuck.id, REVOKING, event=None, access_ended_at=clock.now())
+    found = told(state, clock.now() + MINUTE)
+    assert (found.slowest, ids(found.late)) == (timedelta(seconds=32), [stuck.id])
 
 
 def test_what_was_never_made_has_not_ended(state: stores.Store, clock: clocks.ManualClock) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot import model
 from bot.audit import summary
+from bot.slack import reports
 from bot.store import mapping
 from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 from tests.fixtures_store import NOON, a_grant, a_request, a_review
@@ -135,9 +136,16 @@ def test_a_session_still_open_before_the_end_has_no_length_yet() -> None:
     assert summary.summarise(story(activity, access_ended_at=None)).used is None
 
 
-def test_an_early_end_is_not_late() -> None:
-    found = summary.summarise(story(access_ended_at=START + MINUTE, cause=model.EndCause.RETURNED))
-    assert found.lateness is None
+@pytest.mark.parametrize("took", [0, 32])
+def test_an_early_end_is_as_late_as_it_took(took: int) -> None:
+    ordered = START + MINUTE
+    ended = ordered + timedelta(seconds=took)
+    found = summary.summarise(
+        story(access_ended_at=ended, revoking_since=ordered, cause=model.EndCause.RETURNED)
+    )
+    assert found.lateness == timedelta(seconds=took)
+    said = str(reports._ending(found))
+    assert ("which took 32 s" in said) == (took == 32)
 
 
 @pytest.mark.parametrize(
