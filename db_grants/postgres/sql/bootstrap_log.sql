@@ -27,9 +27,9 @@ BEGIN
         )
         SELECT asked, 'json', line FROM ours JOIN unnest(names) AS asked ON asked = name WHERE NOT several
         UNION ALL
-        SELECT asked, 'partial', 'a line of the log is damaged'
-          FROM ours JOIN unnest(names) AS asked ON strpos(line, '"user":"' || asked || '"') > 0
-         WHERE several;
+        SELECT unnest(ARRAY(SELECT asked FROM unnest(names) AS asked WHERE strpos(line, '"user":"' || asked || '"') > 0)),
+               'partial', 'a line of the log is damaged'
+          FROM ours WHERE several;
         RETURN;
     END IF;
     RETURN QUERY
@@ -60,8 +60,9 @@ BEGIN
                 ELSE 'a line of the log is damaged' END
       FROM cut JOIN unnest(names) AS asked ON asked = name
     UNION ALL
-    SELECT asked, 'partial', 'a line of the log is damaged'
-      FROM told JOIN unnest(names) AS asked ON strpos(line, ',"' || asked || '",') > 0
+    SELECT unnest(ARRAY(SELECT asked FROM unnest(names) AS asked WHERE strpos(line, ',"' || asked || '",') > 0)),
+           'partial', 'a line of the log is damaged'
+      FROM told
      WHERE (NOT begins OR strpos(substr(line, at + 6), ',"jit_') > 0)
        AND line ~ '.\d\d\d\d-\d\d-\d\d [\d:]+\.\d\d\d [^",]+,"jit_[a-z0-9]+",';
 END
