@@ -81,7 +81,7 @@ def take(
     lease: timedelta,
     most: int,
 ) -> tuple[model.Grant, ...]:
-    """Some of what waits there, ours for `lease`, each with a new fence; longest overdue first.
+    """Some of what waits there, ours for `lease`, each with a new fence; what has waited longest first.
 
     What the look found free may have been taken by the time its row is locked, so the change asks
     again.
@@ -90,7 +90,8 @@ def take(
     look = sa.select(_GRANT.c.id).where(
         _REVOKING, _GRANT.c.target == where.target, phase, *_may_be_tried(now)
     )
-    look = look.order_by(_GRANT.c.expires_at).limit(most).with_for_update(skip_locked=True)
+    first = _GRANT.c.expires_at if where.open else _GRANT.c.access_ended_at  # as their index has them
+    look = look.order_by(first).limit(most).with_for_update(skip_locked=True)
     ids = connection.execute(look).scalars().all()
     if not ids:
         return ()
