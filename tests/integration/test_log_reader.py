@@ -197,15 +197,30 @@ def test_a_role_is_read_of_in_no_file_older_than_its_time(pen: Pen) -> None:
     assert (texts(found[A]), texts(found[B])) == (["SELECT 1"], [])
 
 
+def test_a_server_that_had_nothing_to_say_since_misses_nothing(pen: Pen) -> None:
+    pen.write("x", pen.record(A, "SELECT 1"))
+    log = pen.logs({A: datetime.now(UTC) + timedelta(minutes=5)})[A]
+    assert (texts(log), log.gaps) == ([], ())
+
+
 def test_a_log_read_from_its_middle_is_told_from_the_next_record_on(pen: Pen) -> None:
     lines = [pen.record(A, f"SELECT {n},\n'\"'") for n in range(50)]
-    pen.write("x", b"".join(lines))
+    pen.write("x", b"".join(lines), timedelta(seconds=30))  # the server's own is newer
     whole = pen.size()
     for less in range(1, 2 * len(lines[0]), 3):
         log = pen.logs(now(A), whole - less)[A]
         assert len(log.gaps) == 1
         assert log.gaps[0].startswith("only the newest")
+        assert 47 <= len(log.entries) <= 49
         assert texts(log) == [f"SELECT {n},\n'\"'" for n in range(50 - len(log.entries), 50)]
+
+
+def test_what_is_left_of_somebody_elses_record_is_not_told(pen: Pen) -> None:
+    pen.write("x", pen.record("alice", "SELECT 'private'")[:-30] + pen.record(A, "SELECT 1"))
+    rows = pen.bot.execute(
+        "SELECT kind, record FROM jit_admin.statement_logs(%s, %s)", ([A], [datetime.now(UTC)])
+    ).fetchall()
+    assert rows[1:] == [("partial", DAMAGED)]
 
 
 def test_a_time_is_needed_for_each_role(pen: Pen) -> None:

@@ -177,6 +177,15 @@ def test_gaps_and_absence_are_passed_on() -> None:
     assert told(("none", "no log")).absent == "no log"
 
 
+def csv_fields(text: str) -> list[str]:
+    fields = ['"x"'] * 26
+    fields[0] = "2026-11-22 03:00:01.500 CET"
+    fields[1], fields[4] = '"jit_abcd1234"', '"10.0.0.7:5000"'
+    fields[5], fields[6], fields[11] = "69211d80.1f", "3", "LOG"
+    fields[13], fields[22] = f'"statement: {text}"', '"psql"'
+    return fields
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -187,6 +196,8 @@ def test_gaps_and_absence_are_passed_on() -> None:
         ("json", "[]"),
         ("csv", '2026-11-22 03:00:01.500 CET,"jit_abcd1234","shop",12'),
         ("csv", '2026-11-22 03:00:01.500 CET,"jit_abcd1234","sho'),
+        ("csv", ",".join(csv_fields("select 2"))[:-1]),
+        ("csv", ",".join(csv_fields("select 2") * 2)),
     ],
 )
 def test_a_damaged_record_is_a_gap_and_no_failure(kind: str, text: str) -> None:
@@ -212,15 +223,6 @@ def test_a_line_that_was_being_written_is_a_gap_until_it_is_whole() -> None:
 def test_a_client_with_colons_in_its_address_is_told() -> None:
     (session,) = told(record(1, "statement: select 1", remote_host="fe80::1")).sessions
     assert session.client == "fe80::1"
-
-
-def csv_fields(text: str) -> list[str]:
-    fields = ['"x"'] * 26
-    fields[0] = "2026-11-22 03:00:01.500 CET"
-    fields[1], fields[4] = '"jit_abcd1234"', '"10.0.0.7:5000"'
-    fields[5], fields[6], fields[11] = "69211d80.1f", "3", "LOG"
-    fields[13], fields[22] = f'"statement: {text}"', '"psql"'
-    return fields
 
 
 def test_a_csv_record_says_the_same() -> None:
