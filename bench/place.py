@@ -107,7 +107,8 @@ class Place:
                 some = sql.SQL(", ").join(map(sql.Identifier, names[at : at + 500]))
                 admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(some))
             admin.execute(
-                "VACUUM ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription"
+                "VACUUM ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription,"
+                " pg_class, pg_attribute, pg_namespace"
             )
 
     def identity(self) -> str:
