@@ -90,7 +90,9 @@ def take(
     look = sa.select(_GRANT.c.id).where(
         _REVOKING, _GRANT.c.target == where.target, phase, *_may_be_tried(now)
     )
-    first = _GRANT.c.expires_at if where.open else _GRANT.c.access_ended_at  # as their index has them
+    first = (
+        _GRANT.c.expires_at if where.open else _GRANT.c.access_ended_at
+    )  # as their index has them
     look = look.order_by(first).limit(most).with_for_update(skip_locked=True)
     ids = connection.execute(look).scalars().all()
     if not ids:

@@ -52,7 +52,9 @@ class _Between(FunctionElement[float]):
     inherit_cache = True
 
 
-def seconds_between(earlier: sa.ColumnElement[Any], later: sa.ColumnElement[Any]) -> sa.ColumnElement[float]:
+def seconds_between(
+    earlier: sa.ColumnElement[Any], later: sa.ColumnElement[Any]
+) -> sa.ColumnElement[float]:
     """Seconds from the one to the other; to the millisecond, as SQLite knows no more of a time."""
     return _Between(later, earlier)
 
