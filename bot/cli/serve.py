@@ -16,6 +16,7 @@ _log = structlog.get_logger(__name__)
 
 STOP_WITHIN = 8.0  # seconds to finish what is in hand
 DEAD_AFTER = 9.5  # seconds after which we end whatever still hangs
+_STOP, _ANEW = b".", b"+"
 
 
 def serve(ctx: typer.Context) -> None:
@@ -43,24 +44,39 @@ def serve(ctx: typer.Context) -> None:
 
 
 class _Orders:
-    """What signals have told us to do."""
+    """What signals have told us to do.
+
+    A signal is handled in the middle of whatever the main thread does, also while that holds the lock
+    of what it waits for. So a handler takes no lock: it writes to a pipe, and another thread reads.
+    """
 
     def __init__(self) -> None:
         self._told = threading.Event()
         self._stop = False
+        self._heard, self._ear = os.pipe()  # neither outlives a start in place
 
     def listen(self) -> None:
         """Take orders from now on."""
+        threading.Thread(target=self._take, name="orders", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         if not sys.stdin or not sys.stdin.isatty():  # a terminal that is closed means: stop
-            signal.signal(signal.SIGHUP, lambda *_: self._told.set())
+            signal.signal(signal.SIGHUP, lambda *_: self._hear(_ANEW))
 
     def _on_stop(self, *_: object) -> None:
-        if not self._stop:
-            _end_anyway(DEAD_AFTER)  # from now on: we may still be looking for Slack
         self._stop = True
-        self._told.set()
+        self._hear(_STOP)
+
+    def _hear(self, order: bytes) -> None:
+        os.write(self._ear, order)
+
+    def _take(self) -> None:
+        ending = False
+        while orders := os.read(self._heard, 1024):
+            if _STOP in orders and not ending:
+                ending = True
+                _end_anyway(DEAD_AFTER)  # from now on: we may still be looking for Slack
+            self._told.set()
 
     def again(self) -> bool:
         """Wait for an order: whether it is to start anew, and not to stop."""
