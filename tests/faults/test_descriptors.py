@@ -146,7 +146,7 @@ def test_no_descriptor_is_lost_over_many_grants_and_lost_connections(
             refused(wire, engine)
     engine.dispose()
     wire.reset()
-    wait_for(lambda: descriptors() <= before)
+    wait_for(lambda: descriptors() <= before, PATIENCE)
 
 
 def one_life(engine: PostgresEngine, spec: GrantSpec, number: int) -> None:

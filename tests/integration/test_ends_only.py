@@ -193,7 +193,8 @@ def test_a_grant_in_the_making_waits_until_the_catalog_is_mended(home: Home) -> 
     home.catalog(half(CATALOG))
     home.start()
     grant = home.reaches(model.GrantStatus.ACTIVATING)
-    wait_for(lambda: "Nothing is granted just now" in str(home.store.grant(grant.id).last_error))
+    why = "Nothing is granted just now"
+    wait_for(lambda: why in str(home.store.grant(grant.id).last_error), PATIENCE)
     assert home.roles() == []
     home.catalog(CATALOG)
     home.again()

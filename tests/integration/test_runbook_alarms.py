@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import pathlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -122,7 +123,7 @@ def test_the_clocks_differ(scene: Scene) -> None:
     """Both are one machine here, so the bot is made to read the target's clock as another one's."""
     environ = runbook.on_a_machine(scene, ELSEWHERE)
     set_by = scene.demo.folder / "machine" / "set_by"
-    set_by.write_text("45")
+    _write(set_by, "45")
     scene.restart(**environ)
     card = scene.reads(AUDIT, "*Clocks differ on shop:*", "45 s ahead of the bot's")
     assert "set both machines by network time" in runbook.said(card)
@@ -130,9 +131,16 @@ def test_the_clocks_differ(scene: Scene) -> None:
     answer = scene.shell(command)
     assert answer.code == 1
     assert "The clock of shop is 45 s ahead of the bot's" in answer.said
-    set_by.write_text("0")
+    _write(set_by, "0")
     scene.people.wait_for(lambda: scene.shell(command).code == 0, PATIENCE)
     scene.reads(AUDIT, "Over: the clock of shop agrees with the bot's")
+
+
+def _write(file: pathlib.Path, text: str) -> None:
+    """At once: who reads it meanwhile finds one or the other, and never nothing."""
+    whole = file.with_suffix(".whole")
+    whole.write_text(text)
+    whole.replace(file)
 
 
 HURRIED = """

@@ -108,7 +108,9 @@ def test_somebodys_role_has_the_name(scene: Scene) -> None:
     (command,) = runbook.commands("Somebody's role has the name", "sql")
     assert scene.sql(command, grant=request.id) == [(f"jit_{request.id}", True, "mine")]
     scene.people.slash(ANA, ACCESS, "/jit read_customer_data 30m INC-4412 export stuck")
-    again = scene.people.wait_for(lambda: scene.records.requests()[1:] and scene.records.pending())
+    again = scene.people.wait_for(
+        lambda: scene.records.requests()[1:] and scene.records.pending(), PATIENCE
+    )
     scene.people.click(BO, scene.reads(ACCESS, "Approve 30 min"), "Approve 30 min")
     scene.people.wait_for(lambda: _active(scene, again[0].id), PATIENCE)
     assert scene.sql(command, grant=request.id) != []
