@@ -148,6 +148,9 @@ class Scene:
         self.bot.stop()
         chosen = {**self.demo.environ, **environ}
         kept = {name: value for name, value in chosen.items() if value is not None}
+        settings = self.demo.folder / ".env"  # beside the bot, for whoever types `jit` there
+        lines = settings.read_text().splitlines(keepends=True)
+        settings.write_text("".join(each for each in lines if each.partition("=")[0] in kept))
         self.bot = bot_process.BotProcess(kept, self.demo.folder / "bot.log", self.demo.folder)
         self.bot.start()
         self.people.wait_for(lambda: self.people.connected, PATIENCE)
