@@ -35,8 +35,9 @@ def old(shop: Shop) -> bool:
     how="ALTER ROLE, SET ROLE, PREPARE TRANSACTION",
     expects="rolled back, also when another grant shares that role: the holder is out",
 )
-def test_a_door_locked_as_a_scope_role_is_shut_all_the_same(shop: Shop) -> None:
-    engine = shop.engine(deadline=4.0)
+def test_a_door_locked_as_a_scope_role_is_shut_all_the_same(
+    shop: Shop, engine: PostgresEngine
+) -> None:
     role, credential = given(shop, engine, "write_orders")
     other, _ = given(shop, engine, "write_orders", "sec0nd01")
     with acting(shop, credential, scope_role(shop)) as connection:
@@ -53,8 +54,9 @@ def test_a_door_locked_as_a_scope_role_is_shut_all_the_same(shop: Shop) -> None:
     assert ended(engine, other).clean
 
 
-def test_a_lock_on_a_scope_role_stops_neither_the_end_nor_an_honest_word(shop: Shop) -> None:
-    engine = shop.engine(deadline=4.0)
+def test_a_lock_on_a_scope_role_stops_neither_the_end_nor_an_honest_word(
+    shop: Shop, engine: PostgresEngine
+) -> None:
     role, credential = given(shop, engine, "write_orders")
     _, theirs = given(shop, engine, "write_orders", "sec0nd01")
     name = scope_role(shop)
