@@ -160,7 +160,7 @@ def test_a_period_is_summed_up_with_all_that_touches_it(
     assert found.decided == {model.RequestStatus.APPROVED: 1}
     assert found.made == {("read_customer_data", True): 1}
     assert (found.ended, found.unused.count, found.late, found.failed) == (1, 0, 0, 0)
-    assert found.slowest == ()
+    assert [each.id for each in found.slowest] == [today.id]
     (outline,) = found.waits
     assert (outline.id, outline.grant_status) == (today.id, model.GrantStatus.REVOKED)
     assert (outline.activated_at, outline.access_ended_at) == (day, day)
