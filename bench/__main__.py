@@ -63,7 +63,7 @@ def _run(set_up: stage.Stage, name: str, case: stage.Case, found: kept.Found) ->
         for told in case(set_up):
             _tell(found, name, told)
     except Exception as error:
-        words = " ".join(f"{type(error).__name__}: {error}".split())
+        words = _words(error) + (f", as of {_words(error.__cause__)}" if error.__cause__ else "")
         found["broken"] = words[:300]
         _say(f"! {name} broke off: {words[:2000]}")
     for at in filter(None, (set_up.at, set_up.older)):
@@ -71,6 +71,10 @@ def _run(set_up: stage.Stage, name: str, case: stage.Case, found: kept.Found) ->
             at.clear()
     found["took_s"] = round(time.monotonic() - began, 1)
     _say(f"{name}: {found['took_s']:.0f} s")
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _stage(stack: ExitStack, sizes: stage.Sizes) -> stage.Stage:

@@ -25,6 +25,7 @@ from bot.store import chain, tables
 from db_grants import memory
 
 CHUNK = 1000  # lives a transaction
+_GAP = 1_000_000  # more than a service says while a record is being written
 _T0 = datetime(2026, 1, 5, 9, tzinfo=UTC)
 _DEADLINE = _T0 + timedelta(hours=3)  # no other moment of the scratch life is this one
 _OID = 20000  # MemoryEngine's first
@@ -105,17 +106,19 @@ def write(kept: store.Store, mould: Mould, lives: Iterable[Life], *, chatter: bo
 
     `chatter`: with what was said about them, which is told and settled.
     """
-    written, number = 0, _next_number(kept)
+    written = number = 0
     for some in _chunks(lives, CHUNK):
         with kept.begin(store.SYSTEM) as tx:
             tx.alone()
+            number = _next_number(tx, apart=not written)
             for table in _TABLES:
                 if chatter or table not in (tables.message, tables.outbox):
                     _insert(tx, table, mould, some, number)
                     _take_on(tx, table, mould, some)
             written += _link(tx, mould, some)
         number += len(some) * max(len(rows) for rows in mould.rows.values())
-    _go_on_from(kept, number)
+    if written:
+        _go_on_from(kept, number)
     return written
 
 
@@ -128,14 +131,16 @@ def _go_on_from(kept: store.Store, number: int) -> None:
                 tx.connection.execute(sa.select(sa.func.setval(sequence, number)))
 
 
-def _next_number(kept: store.Store) -> int:
-    """Above every message's and line's own."""
-    with kept.begin(store.SYSTEM) as tx:
-        found = [
-            tx.connection.execute(sa.select(sa.func.max(column))).scalar() or 0
-            for column in (tables.message.c.n, tables.outbox.c.id)
-        ]
-    return 1 + max(found)
+def _next_number(tx: store.Transaction, *, apart: bool) -> int:
+    """Above every message's and line's own. A service may be writing some meanwhile: SQLite lets it
+    wait until we are done, PostgreSQL goes on counting, so `apart`, at first, from where that gets to.
+    """
+    found = [
+        tx.connection.execute(sa.select(sa.func.max(column))).scalar() or 0
+        for column in (tables.message.c.n, tables.outbox.c.id)
+    ]
+    gap = _GAP if apart and tx.connection.dialect.name == "postgresql" else 0
+    return 1 + max(found) + gap
 
 
 def _insert(

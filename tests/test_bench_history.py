@@ -52,6 +52,22 @@ def test_what_is_said_after_a_bulk_is_not_lost(record: store.Store) -> None:
     assert record.outbox_depth() == 40
 
 
+def test_what_is_said_while_a_bulk_is_written_has_numbers_of_its_own(record: store.Store) -> None:
+    def speaking() -> Iterator[history.Life]:
+        for number, life in enumerate(lives(history.CHUNK + 200, NOW - timedelta(days=1))):
+            if number in (history.CHUNK - 1, history.CHUNK + 1):  # before and behind a commit
+                say(number)
+            yield life
+
+    def say(number: int) -> None:
+        with record.begin(store.SYSTEM) as tx:
+            tx.say("home", None, f"home:{number}", {"user": "U0ANA"})
+
+    history.write(record, history.mould(CATALOG, over=True), speaking())
+    say(0)
+    assert record.outbox_depth() == 3
+
+
 def test_a_life_has_its_own_times_people_targets_and_role(record: store.Store) -> None:
     asked = NOW - timedelta(hours=1)
     until = NOW + timedelta(hours=2)
