@@ -150,11 +150,25 @@ def percentile(seconds: Sequence[float], percent: float) -> float:
 
 def slope(points: Mapping[int, float]) -> float:
     """The exponent by which a time grows with its size: least squares over the logarithms."""
+    return round(_slope(points), 3)
+
+
+def growth(by_size: Mapping[int, Sequence[float]]) -> Ratio:
+    """That exponent of the medians; its interval as `ratio` has it."""
+    dice, drawn = random.Random(len(by_size)), []
+    for _ in range(_DRAWS):
+        found = {n: statistics.median(dice.choices(s, k=len(s))) for n, s in by_size.items()}
+        drawn.append(_slope(found))
+    value = _slope({size: statistics.median(seconds) for size, seconds in by_size.items()})
+    return Ratio(value=value, low=percentile(drawn, 2.5), high=percentile(drawn, 97.5))
+
+
+def _slope(points: Mapping[int, float]) -> float:
     xs = [math.log(size) for size in points]
     ys = [math.log(value) for value in points.values()]
     mean_x, mean_y = statistics.fmean(xs), statistics.fmean(ys)
     over = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
-    return round(over / sum((x - mean_x) ** 2 for x in xs), 3)
+    return over / sum((x - mean_x) ** 2 for x in xs)
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -17,6 +17,7 @@ class Sizes:
     """How much is done."""
 
     rounds: int
+    repeats: int  # of many ends at once: a single one may meet a disk that has other things to do
     seconds: float  # of each concurrency run
     live: tuple[int, ...]  # live grants at which the cost of one more is measured
     at_once: int  # simultaneous grants on one table
@@ -35,6 +36,7 @@ class Sizes:
 
 FULL = Sizes(
     rounds=300,
+    repeats=5,
     seconds=4.0,
     live=(100, 1_000, 10_000, 50_000),
     at_once=5_000,
@@ -53,6 +55,7 @@ FULL = Sizes(
 USUAL = replace(FULL, rounds=100, seconds=2.4, refreshes=12, companies="usual")
 SMALL = Sizes(
     rounds=12,
+    repeats=1,
     seconds=1.0,
     live=(100, 1_000),
     at_once=2_600,

@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -14,6 +15,7 @@ from bench.stage import GOAL, Stage, Told
 _ALONE = 20  # single ends measured for lateness
 _APART, _SETTING_UP = timedelta(seconds=0.5), 2.0
 _WITHIN = {1_000: 1.0, 10_000: 9.0}  # seconds for so many at once
+_OF_THE_MOST = 3  # times that the biggest burst is repeated
 _PEERS_MOST = 1000  # due in one instant by other ways: what they show, they show by then
 
 
@@ -57,13 +59,14 @@ def _late_one_by_one(stage: Stage, kind: str, waiting: int) -> list[float]:
 
 def bursts(stage: Stage) -> Iterator[Told]:
     """G8: many ends in one instant, by ours and by one APScheduler job a grant."""
-    lasts: dict[str, dict[int, float]] = {kind: {} for kind in core.KINDS}
+    lasts: dict[str, dict[int, Sequence[float]]] = {kind: {} for kind in core.KINDS}
     for count in stage.sizes.bursts:
         raws = _raws(stage.at, count, "burst")
         yield from raws
-        for kind in core.KINDS:
-            last = yield from _burst(stage, stage.at, count, kind, raws)
-            lasts[kind][count] = last
+        found = _by_turns(stage, stage.at, count, core.KINDS)
+        for kind, bursts in found.items():
+            yield from _told(stage, stage.at, kind, raws, bursts)
+            lasts[kind][count] = [each.last for each in bursts]
         if count <= _PEERS_MOST:
             for grace in (1, None):
                 yield jobs.due(stage, count, grace, down=0)
@@ -71,14 +74,14 @@ def bursts(stage: Stage) -> Iterator[Told]:
             yield _bao_burst(stage, stage.bao, count)
     size = (stage.sizes.bursts[-1], GOAL.bursts[-1])
     for kind, by_size in lasts.items():
-        growth = measure.slope(by_size)
         words = f"exponent of growth with the number due, {kind}"
-        yield at_most("G8", words, growth, 1.05, size=size)
+        yield at_most("G8", words, measure.growth(by_size), 1.05, size=size)
     if stage.older is not None:
         count = stage.sizes.bursts[1]
         raws = _raws(stage.older, count, "burst/pg15")
         yield from raws
-        yield from _burst(stage, stage.older, count, "sqlite", raws)
+        for kind, bursts in _by_turns(stage, stage.older, count, ("sqlite",)).items():
+            yield from _told(stage, stage.older, kind, raws, bursts)
 
 
 def _raws(at: place.Place, count: int, case: str) -> list[Line]:
@@ -87,9 +90,35 @@ def _raws(at: place.Place, count: int, case: str) -> list[Line]:
     return [jobs.raw(at, w, count, case) for w in (*chosen, ways.RawSuperuser, ways.RawBatches)]
 
 
-def _burst(
-    stage: Stage, at: place.Place, count: int, kind: str, raws: Sequence[Line]
-) -> Generator[Told, None, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Burst:
+    """What came of so many deadlines in one instant. Seconds after it."""
+
+    late: Sequence[float]  # each door
+    clean: float  # until all were removed and recorded
+    lost: int
+    doubled: int
+
+    @property
+    def last(self) -> float:
+        """The last door of all: no login, and no session."""
+        return max(self.late)
+
+
+def _by_turns(
+    stage: Stage, at: place.Place, count: int, kinds: Sequence[str]
+) -> dict[str, list[_Burst]]:
+    """The same several times over, the kinds of record by turns."""
+    found: dict[str, list[_Burst]] = {kind: [] for kind in kinds}
+    most = stage.sizes.repeats if count <= _PEERS_MOST else _OF_THE_MOST
+    for _ in range(min(most, stage.sizes.repeats)):
+        for kind, bursts in found.items():
+            bursts.append(_burst(stage, at, count, kind))
+            at.clear()
+    return found
+
+
+def _burst(stage: Stage, at: place.Place, count: int, kind: str) -> _Burst:
     with core.state(stage.folder, kind, at) as url, core.running(at, url) as made:
         made.service.start()
         deadline = core.soon(3 + count / 600)
@@ -98,35 +127,47 @@ def _burst(
         core.wait(lambda: not core.live(made.store, ids), 90 + count / 10, 0.1)
         clean = (datetime.now(UTC) - deadline).total_seconds()
         late, lost, doubled = core.ended(made.store, ids)
-        left = at.live()
-    last = max(late)
+        return _Burst(late=late, clean=clean, lost=lost + at.live(), doubled=doubled)
+
+
+def _told(
+    stage: Stage, at: place.Place, kind: str, raws: Sequence[Line], bursts: Sequence[_Burst]
+) -> Iterator[Told]:
+    count = raws[0].n
+    last = statistics.median(each.last for each in bursts)
+    lost, doubled = sum(each.lost for each in bursts), sum(each.doubled for each in bursts)
     yield measure.line(
         raws[0].case,
         f"ours/{kind}",
         count,
-        late,
+        [seconds for each in bursts for seconds in each.late],
         rate=round(count / last, 1),
         ratios={raw.impl: round(last * 1000 / (raw.max_ms or 1), 2) for raw in raws},
-        lost=lost + left,
+        lost=lost,
         doubled=doubled,
-        facts={"all_removed_s": round(clean, 2)},
+        facts={
+            "all_removed_s": round(statistics.median(each.clean for each in bursts), 2),
+            "last door s, by turn": ", ".join(f"{each.last:.2f}" for each in bursts),
+        },
     )
     where = kind if at is stage.at else f"{kind}, PostgreSQL 15"
-    yield from _judged(count, where, last, raws)
-    yield at_most("G8", f"{count:,} at once, {where}: lost or doubled", lost + left + doubled, 0)
-    return last
+    yield from _judged(count, where, bursts, raws)
+    yield at_most("G8", f"{count:,} at once, {where}: lost or doubled", lost + doubled, 0)
 
 
-def _judged(count: int, where: str, last: float, raws: Sequence[Line]) -> Iterator[Verdict]:
-    """By the last door of them all: no login, and no session."""
+def _judged(
+    count: int, where: str, bursts: Sequence[_Burst], raws: Sequence[Line]
+) -> Iterator[Verdict]:
+    """By the last door: beside raw SQL the usual one, against the clock the latest there was."""
+    last = statistics.median(each.last for each in bursts)
     most = {raw.impl: (raw.max_ms or 0) / 1000 for raw in raws}
     for impl, who in (("raw", "the bot"), ("raw-superuser", "a superuser")):
         if impl in most:
             words = f"{count:,} at once, {where}: last door, 1.3 × raw SQL one by one as {who}"
             yield at_most("G8", words, last, round(most[impl] * 1.3, 2), " s")
     if count in _WITHIN:
-        words = f"{count:,} at once, {where}: no access any more"
-        yield at_most("G8", words, last, _WITHIN[count], " s")
+        words = f"{count:,} at once, {where}: no access any more, the latest of {len(bursts)} times"
+        yield at_most("G8", words, max(each.last for each in bursts), _WITHIN[count], " s")
 
 
 def _bao_burst(stage: Stage, bao: openbao.Bao, count: int) -> Line:

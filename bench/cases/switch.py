@@ -2,10 +2,12 @@
 
 import functools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,47 +22,107 @@ _ROOT = Path(__file__).parent.parent.parent
 
 
 def kill_switch(stage: Stage) -> Iterator[Told]:
-    """G11: `jit revoke --all` on a running service, and OpenBao's revoke-prefix."""
+    """G11: `jit revoke --all` on a running service, and OpenBao's revoke-prefix, by turns."""
     count = stage.sizes.switch
-    others = [
+    raws = [
         jobs.raw(stage.at, way, count, "kill-switch")
         for way in (ways.Raw, ways.RawSuperuser, ways.RawBatches)
     ]
-    if stage.bao is not None:
-        others += [_by_bao(stage, stage.bao, name) for name in _BOUNDS]
-    yield from others
-    rates = {line.impl: line.rate or 0 for line in others}
-    slowest: dict[str, float] = {}
-    for kind in core.KINDS:
-        for line in _ordered(stage, kind, rates):
-            yield line
-            slowest[line.case] = min(slowest.get(line.case, line.rate or 0), line.rate or 0)
-        words = f"kill switch, {kind}, {count:,} live: lost or doubled"
-        size = (count, GOAL.switch)
-        yield at_most("G11", words, line.lost + line.doubled, 0, size=size)
-    yield from _peers(stage, rates, slowest)
+    yield from raws
+    ours: dict[str, list[_Order]] = {kind: [] for kind in core.KINDS}
+    peers: dict[str, list[float]] = {name: [] for name in _BOUNDS if stage.bao is not None}
+    left = 0
+    for _ in range(stage.sizes.repeats):
+        for name, took in peers.items():
+            assert stage.bao is not None
+            each, lost = _by_bao(stage, stage.bao, name)
+            took.append(each)
+            left += lost
+        for kind, orders in ours.items():
+            orders.append(_ordered(stage, kind))
+            stage.at.clear()
+    rates = {raw.impl: raw.rate or 0 for raw in raws}
+    for name, took in peers.items():
+        rates[name] = 1 / statistics.median(took)
+        facts = {"a second, by turn": ", ".join(f"{1 / each:,.0f}" for each in took)}
+        most = _most(stage, name)
+        rate = round(rates[name], 1)
+        yield Line(case="kill-switch", impl=name, n=most, rate=rate, lost=left, facts=facts)
+    for kind, orders in ours.items():
+        yield from _told(stage, kind, orders, rates)
+    yield from _compared(stage, rates, peers, ours)
 
 
-def _peers(stage: Stage, rates: Mapping[str, float], ours: Mapping[str, float]) -> Iterator[Told]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What came of one order. Seconds from its first record, except `typed`."""
+
+    typed: float  # from the command to that: most of it is the start of a process
+    spread: float  # to the record of the last grant it ends
+    shut: float
+    gone: float
+    lost: int
+    doubled: int
+
+
+def _told(
+    stage: Stage, kind: str, orders: Sequence[_Order], rates: Mapping[str, float]
+) -> Iterator[Told]:
+    """One run of the command, told thrice: by when access had ended, when all was proven to be gone,
+    and when that was since the command began, the start of its process included.
+    """
+    count = stage.sizes.switch
+    lost, doubled = sum(each.lost for each in orders), sum(each.doubled for each in orders)
+    typed = statistics.median(each.typed for each in orders)
+    facts = {
+        "command to first order s": round(typed, 2),
+        "first order to last s": round(statistics.median(each.spread for each in orders), 2),
+    }
+    for case, took in (
+        (_SHUT, [each.shut for each in orders]),
+        (_REMOVED, [each.gone for each in orders]),
+        ("from the command to removed", [each.typed + each.gone for each in orders]),
+    ):
+        rate = count / statistics.median(took)
+        turns = {"s, by turn": ", ".join(f"{each:.2f}" for each in took)}
+        yield Line(
+            case=f"kill-switch: {case}",
+            impl=f"ours/{kind}",
+            n=count,
+            rate=round(rate, 1),
+            ratios={name: round(rate / other, 2) for name, other in rates.items()},
+            lost=lost,
+            doubled=doubled,
+            facts={"s": round(statistics.median(took), 2)}
+            | turns
+            | (facts if case not in (_SHUT, _REMOVED) else {}),
+        )
+    words = f"kill switch, {kind}, {count:,} live: lost or doubled"
+    yield at_most("G11", words, lost + doubled, 0, size=(count, GOAL.switch))
+
+
+def _compared(
+    stage: Stage,
+    rates: Mapping[str, float],
+    peers: Mapping[str, Sequence[float]],
+    ours: Mapping[str, Sequence[_Order]],
+) -> Iterator[Told]:
     """On the slower record of the two, from the moment the order is recorded."""
-    size = (stage.sizes.switch, GOAL.switch)
-    for name in [each for each in _BOUNDS if each in rates]:
+    count = stage.sizes.switch
+    for name, theirs in peers.items():
         limit = rates[ways.RawBatches.name] / rates[name]
-        for case in (_SHUT, _REMOVED):
-            ratio, top = (
-                ours[f"kill-switch: {case}"] / rates[name],
-                limit if case == _REMOVED else None,
-            )
+        for case, of in ((_SHUT, "shut"), (_REMOVED, "gone")):
+            took = [[getattr(each, of) / count for each in orders] for orders in ours.values()]
+            ratio = min(measure.ratio(theirs, each) for each in took)
+            top = limit if case == _REMOVED else None
             words = f"{case}/s over {name}"
+            size = (count, GOAL.switch)
             yield at_least("G11", words, ratio, _BOUNDS[name], size=size, limit=top)
         words = f"shut, cut and drop by raw SQL in batches/s over {name}"
         yield measure.told("G11", words, limit)
 
 
-def _ordered(stage: Stage, kind: str, rates: Mapping[str, float]) -> Iterator[Line]:
-    """One run of the command, told thrice: by when access had ended, when all was proven to be gone,
-    and when that was since the command began, the start of its process included.
-    """
+def _ordered(stage: Stage, kind: str) -> _Order:
     count = stage.sizes.switch
     with core.state(stage.folder, kind, stage.at) as url, core.running(stage.at, url) as made:
         ids = core.record(made.store, stage.at, count, core.soon(3600))
@@ -71,43 +133,34 @@ def _ordered(stage: Stage, kind: str, rates: Mapping[str, float]) -> Iterator[Li
         core.wait(lambda: not core.live(made.store, ids), 240, 0.1)
         grants = [made.store.grant(each) for each in ids]
         _, lost, doubled = core.ended(made.store, ids)
-    lost += stage.at.live()
     orders = [each.revoking_since or typed for each in grants]
-    shut = max(each.access_ended_at or typed for each in grants)
-    gone = max(each.cleaned_up_at or typed for each in grants)
-    facts = {
-        "command to first order s": round((min(orders) - typed).total_seconds(), 2),
-        "first order to last s": round((max(orders) - min(orders)).total_seconds(), 2),
-    }
-    for case, since, until in (
-        (f"kill-switch: {_SHUT}", min(orders), shut),
-        (f"kill-switch: {_REMOVED}", min(orders), gone),
-        ("kill-switch: from the command to removed", typed, gone),
-    ):
-        rate = count / (until - since).total_seconds()
-        yield Line(
-            case=case,
-            impl=f"ours/{kind}",
-            n=count,
-            rate=round(rate, 1),
-            ratios={name: round(rate / other, 2) for name, other in rates.items()},
-            lost=lost,
-            doubled=doubled,
-            facts={"s": round((until - since).total_seconds(), 2)}
-            | (facts if since is typed else {}),
-        )
-
-
-def _by_bao(stage: Stage, bao: openbao.Bao, name: str) -> Line:
-    """Every lease of a role by its prefix. With memberships it cuts and drops; it proves nothing."""
-    count = (
-        stage.sizes.switch if name == openbao.MEMBERSHIP else min(_DIRECT_MOST, stage.sizes.switch)
+    first = min(orders)
+    return _Order(
+        typed=(first - typed).total_seconds(),
+        spread=(max(orders) - first).total_seconds(),
+        shut=max(((each.access_ended_at or typed) - first).total_seconds() for each in grants),
+        gone=max(((each.cleaned_up_at or typed) - first).total_seconds() for each in grants),
+        lost=lost + stage.at.live(),
+        doubled=doubled,
     )
+
+
+def _by_bao(stage: Stage, bao: openbao.Bao, name: str) -> tuple[float, int]:
+    """Every lease of a role by its prefix: seconds for one, and how many were left. With memberships
+    it cuts and drops; it proves nothing.
+    """
+    count = _most(stage, name)
     for _ in range(count):
         bao.lease(f"{name}-10")
     took = measure.timed(functools.partial(bao.revoke_all, f"{name}-10"))
     left = stage.at.ask("SELECT 1 FROM pg_roles WHERE rolname LIKE %s", "v-%")
-    return Line(case="kill-switch", impl=name, n=count, rate=round(count / took, 1), lost=len(left))
+    return took / count, len(left)
+
+
+def _most(stage: Stage, name: str) -> int:
+    """Leases that are made and revoked."""
+    switch = stage.sizes.switch
+    return switch if name == openbao.MEMBERSHIP else min(_DIRECT_MOST, switch)
 
 
 def _revoke_all(url: str) -> None:
