@@ -53,7 +53,7 @@ Command = Ask | Show | Revoke | Wrong
 SHOWN = frozenset({"help", "mine", "pending", "list"})
 _ID = re.compile(r"[0-9a-z]{4,16}")
 _UNITS = frozenset({"m", "min", "mins", "minutes", "h", "hour", "hours"})
-_LOOKS_LIKE_TIME = re.compile(r"[0-9][0-9a-z.]*", re.IGNORECASE)
+_LOOKS_LIKE_TIME = re.compile(r"[-+\u2212\u2013]?[0-9][0-9a-z.]*", re.IGNORECASE)
 
 
 def parse(text: str, entitlements: Collection[str]) -> Command:

@@ -84,6 +84,9 @@ def test_revoke_takes_an_id_or_a_role_and_a_comment() -> None:
         ("zzz", "You may request read_customer_data, write_logs."),
         ("write_logs 99999h x", "is longer than"),
         ("write_logs 0 x", "is no time at all"),
+        ("write_logs -5m x", "'-5m' is not a duration; write it like 30m"),
+        ("write_logs \u22125m", "write it like 30m"),
+        ("write_logs -1 h x", "'-1' is not a duration"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_was_meant(text: str, words: str) -> None:
