@@ -169,10 +169,11 @@ class Alarms:
         """The grant itself shows it, on its card and in its thread; that is no alarm of its own."""
         try:
             with self._store.begin(store.SYSTEM) as tx:
-                tx.note_grant(grant.id, _REVOKING, event=f"alarm.{kind}", alarmed_at=now)
+                marked = tx.note_grant(grant.id, _REVOKING, event=f"alarm.{kind}", alarmed_at=now)
                 notices.redraw(tx, grant.id)
                 notices.correct(tx, grant.id, notices.Kind.LIVE)
                 notices.line(tx, grant.id, notices.Line.MISSED, now, alarm=str(kind))
+                notices.home(tx, marked.requester_id)
         except errors.Conflict:  # it ended in this instant
             return
         _log.error("end_overdue", grant=grant.id, target=grant.target, alarm=kind)

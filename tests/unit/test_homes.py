@@ -36,6 +36,21 @@ def test_each_step_of_a_life_draws_the_homes_that_it_changes(
     assert drawn(world, bot) == ["U0ANA"]
 
 
+def test_access_that_is_overdue_is_shown_so_to_its_holder(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.live(bot)
+    world.shop.down = True
+    world.advance(minutes=31)
+    bot.grants.begin_due()
+    bot.grants.close(request_id)
+    drawn(world, bot)
+    bot.grants.watch()
+    assert drawn(world, bot) == ["U0ANA"]
+    bot.grants.watch()
+    assert drawn(world, bot) == []
+
+
 def test_what_does_not_become_live_at_once_is_shown_to_who_asked(
     world: World, bot: service.Service
 ) -> None:
