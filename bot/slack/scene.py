@@ -16,6 +16,8 @@ from bot.telling import render
 HISTORY = timedelta(days=30)
 _OVER = frozenset({words.State.ENDED, words.State.CLEANING})
 _MOST = 50
+_LOOK = 200  # requests that wait, looked at first
+_WIDER = 10  # times as many, when the first did not do
 
 
 class Scene:
@@ -64,16 +66,25 @@ class Scene:
         own = self._store.grants(status=model.LIVE_GRANT, requester_id=user_id)
         latest = self._store.grants(status=model.LIVE_GRANT)
         others = [grant for grant in latest if grant.requester_id != user_id]
-        pending = [r.id for r in self._store.pending() if user_id in r.approvers]
         asked = self._store.requests(requester_id=user_id, limit=home.MOST + 1)
         return home.Mine(
             person=person,
             holding=self._stories(g.id for g in sorted(own, key=lambda g: g.expires_at)),
-            waiting=self._stories(pending),
+            waiting=self._stories(self._waiting(user_id)),
             watching=self._watched(others, person),
             asked=self._stories(request.id for request in asked),
             offered=self._offered(user_id),
         )
+
+    def _waiting(self, user_id: str) -> list[str]:
+        """Requests they may decide, oldest first: looked for behind however many wait for others."""
+        look = _LOOK
+        while True:
+            found = self._store.pending(limit=look)
+            theirs = [request.id for request in found if user_id in request.approvers]
+            if len(found) < look or len(theirs) >= _MOST:
+                return theirs
+            look *= _WIDER
 
     def may_end(self, story: model.Story, person: model.Person) -> bool:
         """Whether this person may end it: what nobody had to decide, those who could have may end."""

@@ -49,3 +49,18 @@ def test_who_may_decide_may_end_and_sees_it(
     assert seen.mine(ANA.id).watching == []
     assert found.watching[0].grant is not None
     assert found.watching[0].grant.status is model.GrantStatus.ACTIVE
+
+
+def test_what_waits_for_somebody_is_found_behind_all_that_waits_for_others(
+    world: World, bot: service.Service, seen: scene.Scene
+) -> None:
+    for n in range(203):  # the record tells of 200 at a time
+        fixtures_store.submit(
+            world.store,
+            approvers=("U0DAN",),
+            created_at=world.clock.now(),
+            justification=f"INC-{n}",
+        )
+    world.clock.advance(timedelta(seconds=1))
+    theirs = world.ask(bot)
+    assert ids(seen.mine(BO.id).waiting) == [theirs]
