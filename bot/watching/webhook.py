@@ -17,7 +17,7 @@ import structlog
 
 from bot import clock as clocks
 from bot import model, store
-from bot.telling import notices, outbox, outcry
+from bot.telling import notices, outbox, outcry, render
 from bot.watching import ringing
 
 _log = structlog.get_logger(__name__)
@@ -26,14 +26,24 @@ TIMEOUT = 5.0  # seconds, for each step of the conversation
 _PASSING = frozenset({408, 425, 429})
 _BROKEN = 500  # from here on it is the other side's fault, and passing
 _WORDS = {
-    "overdue": "access to {target} should have ended and may still exist ({count} grants)",
-    "unsure": "it is not certain what exists on {target} ({count} grants)",
-    "unclean": "access to {target} has ended, something remains to be removed ({count} grants)",
-    "stranded": "there is no connection to {target}, where {count} grants are live",
+    "overdue": "access to {target} should have ended and may still exist ({grants})",
+    "unsure": "it is not certain what exists on {target} ({grants})",
+    "unclean": "access to {target} has ended, something remains to be removed ({grants})",
+    "stranded": "there is no connection to {target} ({grants} live there)",
     "ends-only": "the catalog cannot be used, so nothing is granted; what is live ends",
     "skew": "the clock of {target} is far off; nothing is granted there",
     "unsaid": "messages do not get out to Slack",
 }
+_OVER = {
+    "overdue": "access to {target} has ended after all ({grants})",
+    "unsure": "nothing uncertain exists on {target} any more ({grants})",
+    "unclean": "nothing remains to be removed on {target} ({grants})",
+    "stranded": "nothing on {target} is without a connection any more",
+    "ends-only": "the catalog can be used again",
+    "skew": "the clock of {target} is in order again",
+    "unsaid": "messages get out to Slack again",
+}
+_UNPROVEN = "access to {target} is no longer waited for; nothing proves the end of {unproven}"
 
 
 class Webhook:
@@ -122,13 +132,24 @@ class Branch:
 
 def text(data: Mapping[str, Any]) -> str:
     """One sentence for people, as chat systems' incoming webhooks show it."""
-    what = _WORDS.get(str(data["alarm"]), "{target} needs a person").format(**data)
+    what = _what(data)
     match data["state"]:
         case "over":
-            return f"Over: {what} no more. Alarm {data['id']}."
+            return f"Over: {what}. Alarm {data['id']}."
         case "acknowledged":
             return f"{data['by']} knows: {what}. Alarm {data['id']}."
     return f"Alarm {data['id']}: {what}. {data['error']}".strip()
+
+
+def _what(data: Mapping[str, Any]) -> str:
+    """What is so, or what has become of it; an end that was given up is never told as one."""
+    known, unproven = str(data["alarm"]), data.get("unproven") or 0
+    words = _WORDS.get(known, "{target} needs a person")
+    if data["state"] == "over":
+        words = _UNPROVEN if unproven else _OVER.get(known, "{target} needs nobody any more")
+    counts = {"grants": data["count"], "unproven": unproven}
+    said = {name: str(render.count(number, "grant")) for name, number in counts.items()}
+    return words.format(target=data["target"], **said)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

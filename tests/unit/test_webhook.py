@@ -10,7 +10,7 @@ import pytest
 
 from bot import errors, settings
 from bot.store import OutboxRow
-from bot.telling import outbox
+from bot.telling import notices, outbox
 from bot.watching import webhook
 from tests.fixtures_core import NOON, World
 
@@ -95,9 +95,31 @@ def test_an_alarm_is_posted_as_json_with_a_sentence_for_people(
     hook(world, endpoint.url).deliver(row(), None)
     ((path, told),) = endpoint.got
     assert path == "/hook/s3cret"
-    assert told["text"].startswith("Over: access to shop should have ended")
+    assert told["text"].startswith("Over: access to shop has ended after all")
     assert {name: told[name] for name in DATA} == DATA
     assert told["at"] == NOON.isoformat()
+
+
+def test_one_grant_is_not_called_grants() -> None:
+    assert "may still exist (1 grant)." in webhook.text(DATA | {"state": "raised", "count": 1})
+    assert "may still exist (2 grants)." in webhook.text(DATA | {"state": "raised", "count": 2})
+
+
+def test_what_was_given_up_is_not_told_as_ended() -> None:
+    said = webhook.text(DATA | {"state": "over", "count": 3, "unproven": 1})
+    assert "nothing proves the end of 1 grant" in said
+    assert "has ended" not in said
+    assert "no more" not in said
+
+
+@pytest.mark.parametrize("alarm", sorted(notices.Alarm))
+def test_every_alarm_says_what_is_so_and_what_has_become_of_it(alarm: str) -> None:
+    raised, over = (
+        webhook.text(DATA | {"alarm": alarm, "state": state}) for state in ("raised", "over")
+    )
+    assert "person" not in raised
+    assert over.startswith("Over: ")
+    assert "needs nobody" not in over
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
