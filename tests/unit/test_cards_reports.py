@@ -233,11 +233,15 @@ def test_a_card_tells_what_the_other_side_said() -> None:
     assert "*Why*  shop could not be reached (connection refused (port 1))" in facts
 
 
-def test_a_machine_whose_clock_leapt_is_not_to_be_restarted() -> None:
+def test_a_machine_whose_clock_leapt_is_put_right_and_no_other_takes_over() -> None:
     data = alarm(alarm="skew", target=f"{skew.ITSELF}x", grants=[], count=0)
     head, facts = reports.alarm_card(data, NOW)
     assert "leapt" in head
-    assert "Do not restart the bot before" in facts
+    assert "put that machine's clock right" in facts
+    assert "Do not start the bot on another machine" in facts
+    assert (
+        "restart" not in facts
+    )  # a restart on the same machine goes on doubting, and does no harm
 
 
 def test_that_it_is_over_says_when_the_last_ended_and_what_goes_on() -> None:
