@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import signal
 import sys
 import time
@@ -59,17 +60,25 @@ def _welcome(parts: "launch.Demo") -> None:
     print(
         f"\n  Open  {parts.url}\n\n"
         "  You are Ana. Type /jit in #db-access; then become Bo and approve.\n"
-        f"  Commands: {_shown(pathlib.Path(sys.argv[0]))} --env-file {_shown(parts.settings)} list\n"
+        f"  Commands: {_ourselves()} --env-file {_shown(parts.settings)} list\n"
         f"  The bot's log: {_shown(parts.folder / 'bot.log')}\n"
         "  Ctrl-C ends everything.\n",
         flush=True,
     )
 
 
+def _ourselves() -> str:
+    """How this program was called, to be typed again: by its script, or as a module."""
+    called = pathlib.Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{_shown(pathlib.Path(sys.executable))} -m {called.parent.name}"
+    return _shown(called)
+
+
 def _shown(path: pathlib.Path) -> str:
     """As short as it can be typed in another terminal, from this folder."""
     here = pathlib.Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _play(parts: "launch.Demo", *, as_json: bool) -> int:

@@ -2,13 +2,14 @@
 
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from bot import cli, errors
-from bot.cli import init
+from bot.cli import demo, init
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -112,3 +113,17 @@ def test_whatever_is_logged_stays_out_of_the_answer():
     assert done.stdout == "{}\n"
     assert "ours" in done.stderr
     assert "theirs" in done.stderr
+
+
+@pytest.mark.parametrize("called", ["bot/__main__.py", ".venv/bin/jit", "odd place/jit"])
+def test_the_demo_names_itself_as_it_can_be_typed_again(
+    called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / called), "demo"])
+    words = shlex.split(demo._ourselves())
+    if called == "bot/__main__.py":
+        done = subprocess.run([*words, "--help"], cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    else:
+        assert words == [called]
