@@ -9,12 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
 
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
 from bot.demo import postgres
+from bot.store import tables
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANA = stores.Actor(kind="user", id="U0ANA", name="Ana Lima")
@@ -203,3 +205,32 @@ def differing(one: Any, other: Any) -> dict[str, tuple[object, object]]:
         for field in dataclasses.fields(one)
         if getattr(one, field.name) != getattr(other, field.name)
     }
+
+
+def copy_newer(url: str, request_id: str, times: int) -> None:
+    """So many grants like that one, made a day later."""
+    database = sa.create_engine(url)
+    with database.begin() as connection:
+        for table, key in ((tables.access_request, "id"), (tables.access_grant, "id")):
+            unguarded(connection, table.name)
+            wanted = {
+                key: "printf('%08d', n)",
+                "role_name": "printf('jit_%08d', n)",
+                "created_at": "'21' || substr(created_at, 3)",
+            }
+            names = [column.name for column in table.columns]
+            values = ", ".join(wanted.get(name, name) for name in names)
+            connection.exec_driver_sql(
+                "WITH RECURSIVE many(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM many WHERE n < ?)"
+                f" INSERT INTO {table.name} ({', '.join(names)})"
+                f" SELECT {values} FROM many, {table.name} WHERE {key} = ?",
+                (times, request_id),
+            )
+    database.dispose()
+
+
+def unguarded(connection: sa.Connection, table: str) -> None:
+    """Let rows be written that no life could have led to."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
+    for (name,) in connection.exec_driver_sql(query, (table,)).fetchall():
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")

@@ -5,7 +5,7 @@ the old one. So each request notes the variable that held the target's URL; for 
 target is no longer there, a connection is set up from that note.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from db_grants import spec
 
 _log = structlog.get_logger(__name__)
 
-_MOST = 5000
+_AT_ONCE = 500  # requests read together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +96,25 @@ def strays(
     """
     made: dict[Place, engines_.Engine] = {}
     found: dict[str, engines_.Engine] = {}
-    for grant in kept.grants(status=model.LIVE_GRANT, limit=_MOST):
-        place = of_request(kept.request(grant.id))
-        here = targets.get(grant.target)
+    for request in _live(kept):
+        place = of_request(request)
+        here = targets.get(request.target)
         if place is None or (here is not None and here.url_env == place.url_env):
             continue
         if place not in made:
             made[place] = connected(place, connect)
-        found[key(grant.id)] = made[place]
-        _log.warning("target_recorded", grant=grant.id, target=grant.target, from_=place.url_env)
+        found[key(request.id)] = made[place]
+        _log.warning(
+            "target_recorded", grant=request.id, target=request.target, from_=place.url_env
+        )
     return found
+
+
+def _live(kept: store.Store) -> Iterator[model.AccessRequest]:
+    """What was asked of every live grant, however many."""
+    ids = [grant.id for target in kept.live_by_target() for grant in kept.live_on(target)]
+    for start in range(0, len(ids), _AT_ONCE):
+        yield from (story.request for story in kept.stories(ids[start : start + _AT_ONCE]))
 
 
 def key(grant_id: str) -> str:

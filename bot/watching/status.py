@@ -14,10 +14,9 @@ SILENT_AFTER = timedelta(seconds=60)  # without a heartbeat
 WAITS_AFTER = timedelta(minutes=5)  # a message, or an activation, that takes so long
 HEARTBEAT = "heartbeat"  # the key under which the running bot keeps it
 _LINKS = 200  # of the chain, from its end
-_MOST = 5000
 _LACKS = {
     notices.Alarm.ENDS_ONLY: "Nothing is granted, what is live ends: the catalog cannot be used. {why}",
-    notices.Alarm.STRANDED: "There is no connection to {what}, where {live} grants are live. {why}",
+    notices.Alarm.STRANDED: "There is no connection to {what}, where {live} live. {why}",
 }
 
 
@@ -66,7 +65,7 @@ class Status:
 
 def read(kept: store.Store, now: datetime) -> Status:
     """Everything at once. Raises StoreError, Busy."""
-    grants = kept.grants(status=model.LIVE_GRANT, limit=_MOST)
+    grants = [each for target in kept.live_by_target() for each in kept.live_on(target)]
     beat = kept.get(HEARTBEAT)
     return Status(
         at=now,
@@ -90,13 +89,13 @@ def read(kept: store.Store, now: datetime) -> Status:
     )
 
 
-def is_overdue(grant: model.Grant, now: datetime) -> bool:
+def is_overdue(grant: model.Grant | store.Brief, now: datetime) -> bool:
     """Whether access should have ended by the published limit and perhaps has not."""
     had = grant.activated_at is not None and grant.access_ended_at is None
     return had and now - phases.due_since(grant) > phases.CLOSED_WITHIN
 
 
-def _late(grant: model.Grant, since: datetime) -> Late:
+def _late(grant: model.Grant | store.Brief, since: datetime) -> Late:
     return Late(id=grant.id, target=grant.target, since=since, error=grant.last_error or "")
 
 
@@ -127,7 +126,7 @@ def _lacking(found: Status) -> Iterator[str]:
     """What the set-up lacks, as the alarms about it tell."""
     for about in (each.condition for each in found.alarms):
         if about.kind in _LACKS:
-            live = len(about.grants)
+            live = f"{len(about.grants)} grant{' is' if len(about.grants) == 1 else 's are'}"
             yield _LACKS[about.kind].format(what=about.target, live=live, why=about.error).strip()
 
 

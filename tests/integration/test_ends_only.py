@@ -230,7 +230,7 @@ def test_a_target_that_left_with_its_address_is_an_alarm_until_it_is_back(
     home.audited("*No connection to shop*", "SHOP_URL is not set", "Ana Lima")
     code, said = jit("status")
     assert code == 1
-    assert "There is no connection to shop, where 1 grants are live. SHOP_URL is not set." in said
+    assert "There is no connection to shop, where 1 grant is live. SHOP_URL is not set." in said
     home.end_now()
     wait_for(lambda: "SHOP_URL is not set" in str(home.store.grant(grant.id).last_error), PATIENCE)
     home.environ["SHOP_URL"] = url

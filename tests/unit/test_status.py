@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bot import cli, service
 from bot.watching import ringing, status
 from db_grants import errors as target_errors
+from tests import fixtures_store
 from tests.fixtures_core import World
 
 
@@ -144,10 +145,7 @@ def test_a_chain_that_was_changed_is_noticed_cheaply(
     beating(operator)
     database = sa.create_engine(operator.url)
     with database.begin() as connection:
-        for (name,) in connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE type='trigger' AND tbl_name='audit_event'"
-        ).fetchall():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        fixtures_store.unguarded(connection, "audit_event")
         kept = connection.exec_driver_sql("SELECT body FROM audit_event WHERE seq=2").scalar_one()
         connection.exec_driver_sql("UPDATE audit_event SET body='{}' WHERE seq=2")
     assert cli.run(["status"]) == 1
@@ -182,3 +180,13 @@ def test_labels_cannot_be_broken_out_of() -> None:
 
 def test_both_forms_at_once_are_an_operators_mistake(operator: World) -> None:
     assert cli.run(["status", "--json", "--prometheus"]) == 2
+
+
+def test_every_live_grant_is_counted_and_judged_however_many(
+    operator: World, bot: service.Service, capsys
+) -> None:
+    request_id = late(operator, bot)
+    fixtures_store.copy_newer(operator.url, request_id, 5001)
+    told = json.loads(run(capsys, "status", "--json")[1])
+    assert told["live"]["revoking"] == 5002
+    assert request_id in {each["id"] for each in told["overdue"]}
