@@ -3,7 +3,8 @@
 Only for doors that are shut: nothing that fails here gives anybody access back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -57,9 +58,11 @@ class Cleaning(attempts.Phase[spec.Removed]):
         roles: Mapping[str, spec.ManagedRole],
         grants: attempts.Batch,
     ) -> attempts.Batch:
-        """Record what the holders did, before the roles go. Nothing waits for it to succeed.
+        """The grants with what their holders did, read before the roles go. Nothing waits for it.
 
-        The target is asked once for all of them: each answer costs it a reading of its whole log.
+        It is recorded with whatever comes of the removal. Should we die in between, the next attempt
+        reads it again: the log and the counters outlive the role. The target is asked once for all of
+        them: each answer costs it a reading of its whole log.
         """
         sinces = {
             roles[grant.id]: grant.activated_at
@@ -81,44 +84,20 @@ class Cleaning(attempts.Phase[spec.Removed]):
                 seen[grant.id] = outcome
             elif outcome is not None:
                 _log_unknown(grant, outcome)
-        return self._note_activity(grants, seen) if seen else grants
-
-    def _note_activity(
-        self, grants: attempts.Batch, seen: Mapping[str, spec.Activity]
-    ) -> attempts.Batch:
-        """The grants that are still ours, with what was seen of them."""
-        told = [
-            store.Change(
-                grant=grant,
-                event=None,
-                goes_on=True,
-                changes={"activity": summary.activity_to_json(seen[grant.id])},
-            )
-            for grant in grants
-            if grant.id in seen
-        ]
-        noted = self._noted(told)
-        faults.checkpoint("activity-noted")
-        now = {grant.id: grant for grant in noted}
-        attempts.note_fenced_off([each.grant for each in told], noted)
-        return [now.get(g.id, g) for g in grants if g.id not in seen or g.id in now]
-
-    def _noted(self, told: Sequence[store.Change]) -> tuple[model.Grant, ...]:
-        """What can be recorded; whose activity cannot, goes without it."""
-        try:
-            with self._store.begin(store.SYSTEM) as tx:
-                return tx.change_grants(attempts.REVOKING, told)
-        except (errors.StoreError, ValueError, TypeError) as error:
-            if len(told) > 1:
-                return tuple(grant for each in told for grant in self._noted([each]))
-            _log_unknown(told[0].grant, error)
-            return (told[0].grant,)
+        faults.checkpoint("activity-read")
+        return [_with(grant, seen[grant.id]) if grant.id in seen else grant for grant in grants]
 
     def _cross_done(self) -> None:
         faults.checkpoint("role-removed")
 
     def _cross_recorded(self) -> None:
         faults.checkpoint("end-recorded")
+
+    def _became(self, grant: model.Grant, outcome: attempts.Outcome[spec.Removed]) -> store.Change:
+        became = super()._became(grant, outcome)
+        if grant.activity is None:
+            return became
+        return replace(became, changes={**became.changes, "activity": grant.activity})
 
     def _change(self, grant: model.Grant, result: spec.Removed | None) -> store.Change:
         kept = _joined(grant.quarantined, result.quarantined if result else ())
@@ -171,11 +150,27 @@ class Cleaning(attempts.Phase[spec.Removed]):
     def _record(
         self, grants: attempts.Batch, outcomes: attempts.Outcomes[spec.Removed]
     ) -> attempts.Batch:
-        told = super()._record(grants, outcomes)
+        told = self._recorded(grants, outcomes)
         for grant in told:
             if grant.status is not attempts.REVOKING:
                 _log.info("grant_over", grant=grant.id, target=grant.target, status=grant.status)
         return told
+
+    def _recorded(
+        self, grants: attempts.Batch, outcomes: attempts.Outcomes[spec.Removed]
+    ) -> attempts.Batch:
+        """As for every phase; what was done and cannot be recorded keeps no end from being so."""
+        try:
+            return super()._record(grants, outcomes)
+        except (errors.StoreError, ValueError, TypeError) as error:
+            if len(grants) > 1 or grants[0].activity is None:
+                raise
+            _log_unknown(grants[0], error)
+            return super()._record([replace(grants[0], activity=None)], outcomes)
+
+
+def _with(grant: model.Grant, seen: spec.Activity) -> model.Grant:
+    return replace(grant, activity=summary.activity_to_json(seen))
 
 
 def _log_unknown(grant: model.Grant, error: Exception) -> None:

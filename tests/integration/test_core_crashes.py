@@ -16,7 +16,7 @@ ENDING = [
     "end-begun",
     "access-closed",
     "end-noted",
-    "activity-noted",
+    "activity-read",
     "role-removed",
     "end-recorded",
 ]
@@ -103,6 +103,7 @@ def test_ending_goes_on_after_a_crash(
     grant = world.grant(request_id)
     assert grant.access_ended_at is not None
     assert grant.cleaned_up_at is not None
+    assert grant.activity is not None
     assert world.shop.engine.managed() == ()
     assert world.channel.kinds(request_id).count("summary") == 1
     one_of_each(world, request_id)

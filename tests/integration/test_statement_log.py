@@ -69,6 +69,18 @@ def test_statements_are_told_word_for_word(shop: Shop) -> None:
     assert [statement.text for statement in activity.statements] == [text]
 
 
+def test_what_was_done_is_told_as_well_once_the_role_is_gone(shop: Shop) -> None:
+    engine = shop.engine()
+    since = datetime.now(UTC) - timedelta(seconds=2)
+    role, credential = given(shop, engine, "g0ne0001")
+    run(shop, credential, "SELECT 1")
+    engine.close(role)
+    before = engine.activity(role, since)
+    engine.remove(role)
+    assert before.evidence is Evidence.STATEMENT_LOG
+    assert engine.activity(role, since) == before
+
+
 def test_what_was_refused_was_not_touched(shop: Shop) -> None:
     joined = "SELECT 1 FROM app.orders, app.payments"
     activity = told(

@@ -102,7 +102,7 @@ def test_a_lost_answer_and_a_session_still_alive_are_tried_again(
     assert bot.grants.end(request_id).status is model.GrantStatus.ENDED
 
 
-def test_activity_is_recorded_before_the_role_goes(world: World, bot: service.Service) -> None:
+def test_activity_is_read_before_the_role_goes(world: World, bot: service.Service) -> None:
     request_id = due(world, bot)
     over = bot.grants.end(request_id)
     assert world.shop.calls.index("activity") < world.shop.calls.index("remove")
