@@ -36,8 +36,8 @@ LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # what a dead replica had claimed is
 HEARTBEAT_EVERY = timedelta(seconds=10)
 HEARTBEAT = status.HEARTBEAT
 _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broken
-_POLL = 0.1  # seconds between looks whether another process has committed something
-_LONGEST_POLL = 0.5  # seconds
+_POLL = 0.025  # seconds between looks whether another process has committed something
+_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds from one whole look at such a thing to the next
 _MANY = 20  # ends in one batch, from which on a second worker is worth it
 _CROWD = timedelta(seconds=10)  # for so long after they began ends are made room for
 _CHORES_EVERY = 1.0  # seconds
@@ -80,6 +80,9 @@ class Scheduler:
         self._bell: BackgroundScheduler | None = None
         self._woken = True
         self._marker: int | None = None
+        self._unseen = self._unseen_ends = False  # committed by others since the last look, for ends
+        self._pause = _PAUSE
+        self._rested = float("-inf")  # until this of `time.monotonic()` none for such a thing
         self._deadline: datetime | None = None  # as of the last look
         self._looked = datetime.min.replace(tzinfo=clock.now().tzinfo)
         self._beaten = self._looked
@@ -152,9 +155,9 @@ class Scheduler:
             self._chores.start()
 
     def _run(self) -> None:
-        heard, pause = time.monotonic(), _POLL
+        heard = time.monotonic()
         while not self._closing.is_set():
-            rung = self._rung.wait(min(pause, _SILENCE))
+            rung = self._rung.wait(min(_POLL, _SILENCE))
             self._rung.clear()
             if self._closing.is_set():
                 return
@@ -163,9 +166,7 @@ class Scheduler:
             if silent:
                 self._repair_bell()
             heard = began if rung or silent else heard
-            looked = self._ring(forced=silent)
-            if not rung:  # what commits again and again without a word is looked at less and less
-                pause = min(2 * pause, _LONGEST_POLL) if looked else _POLL
+            self._ring(forced=silent)
             self._leave_room(time.monotonic() - began)
 
     def _run_chores(self) -> None:
@@ -184,18 +185,15 @@ class Scheduler:
         self._hurry.wait(min(took * _ROOM, _MOST_ROOM))
         self._hurry.clear()
 
-    def _ring(self, *, forced: bool) -> bool:
-        """Look, if that is worth it; whether it was."""
-        worth = forced
+    def _ring(self, *, forced: bool) -> None:
+        """Look, if that is worth it."""
         try:
-            worth = worth or self._worth_a_look()
-            if worth:
+            if self._worth_a_look() or forced:
                 self._sweep_urgent()
                 self._chores_rung.set()
         except Exception:  # noqa: BLE001 - the top of a thread: it must outlive a locked store
             _log.exception("sweep_failed")
         self._swept = time.monotonic()
-        return worth
 
     def _worth_a_look(self) -> bool:
         """A record that cannot be read is no reason to look away: what is due must end."""
@@ -206,19 +204,39 @@ class Scheduler:
             return True
 
     def _changed(self) -> bool:
-        """Whether a look is worth it: woken, committed to by anybody, a deadline, or long ago."""
+        """Whether a whole look is worth it: woken, committed to by anybody, a deadline, or long ago.
+
+        What commits again and again without a word is looked at less and less; but whether it began
+        ends is seen at once, by a look at those alone.
+        """
         now, marker = self._clock.now(), self._store.version_marker()
         woken, self._woken = self._woken, False
-        worth = (
+        if marker != self._marker:
+            self._unseen = self._unseen_ends = True
+        self._marker = marker
+        rested = time.monotonic() >= self._rested
+        called = (
             woken
-            or marker != self._marker
             or now - self._looked >= LOOK_AT_LEAST_EVERY
             or (self._deadline is not None and self._deadline <= now)
         )
-        self._marker = marker
-        if worth:
+        if called or (self._unseen and rested):
+            self._rest_after(called=called)
             self._looked = now
-        return worth
+            return True
+        if self._unseen_ends and not self._lanes.rush.is_on():
+            self._unseen_ends = False
+            self._step("ends", self._hand_out_ends)
+        elif rested:
+            self._pause = _PAUSE
+        return False
+
+    def _rest_after(self, *, called: bool) -> None:
+        """A whole look follows."""
+        self._unseen = self._unseen_ends = False
+        if not called:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._rested = time.monotonic() + self._pause
 
     def _hand_out_ends(self) -> None:
         for waiting in self._store.ends_waiting(self._clock.now()):

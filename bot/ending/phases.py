@@ -93,7 +93,10 @@ class Ending:
     def begin_all(
         self, cause: model.EndCause, actor: store.Actor, comment: str = ""
     ) -> Iterator[tuple[str, ...]]:
-        """Record the end of every grant there is, a batch at a time; which ones."""
+        """Record the end of every grant there is, a batch at a time; which ones.
+
+        What has become of each is told when access has ended, or at the first attempt that fails.
+        """
         most = _AT_ONCE
         for status in _IN_TURN:
             while begun := self._begin_some(status, most, cause, actor, comment):
@@ -157,8 +160,6 @@ class Ending:
     ) -> tuple[str, ...]:
         with self._store.begin(actor) as tx:
             found = tx.move_all(status, most, **self._begun(cause, actor, comment))
-            for grant_id in found:
-                notices.redraw(tx, grant_id)
         if found:
             faults.checkpoint("end-begun")
             self._wake()

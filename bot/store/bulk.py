@@ -41,7 +41,7 @@ def update(
 
 
 class Among(FunctionElement[bool]):
-    """Whether a column of text is one of some words.
+    """Whether a column of text is one of some words, or one of those that a query finds.
 
     One statement for any number of them, so that it is put together, taken apart and planned once.
     """
@@ -50,9 +50,13 @@ class Among(FunctionElement[bool]):
     type = sa.Boolean()
     inherit_cache = True
 
-    def __init__(self, column: sa.ColumnElement[Any], words: Iterable[str] | str) -> None:
+    def __init__(
+        self, column: sa.ColumnElement[Any], words: Iterable[str] | str | sa.ScalarSelect[str]
+    ) -> None:
         """At best by an index of the column. One word: the name under which `words` are given later."""
-        if isinstance(words, str):
+        if isinstance(words, sa.ScalarSelect):
+            super().__init__(column, words)
+        elif isinstance(words, str):
             super().__init__(column, sa.bindparam(words, type_=sa.Text))
         else:
             super().__init__(column, sa.literal(as_words(words), sa.Text))
@@ -69,14 +73,21 @@ def as_words(words: Iterable[str]) -> str:
 
 @compiles(Among, "postgresql")
 def _among_postgresql(element: Among, compiler: Any, **options: Any) -> str:
-    column, words = (compiler.process(each, **options) for each in element.clauses)
-    return f"({column} = ANY (ARRAY(SELECT json_array_elements_text(({words})::json))))"
+    """An array is worked out once, whatever the plan; what a query locks is locked once."""
+    column, words = element.clauses
+    given = compiler.process(words, **options)
+    if not isinstance(words, sa.ScalarSelect):
+        given = f"(SELECT json_array_elements_text(({given})::json))"
+    return f"({compiler.process(column, **options)} = ANY (ARRAY{given}))"
 
 
 @compiles(Among, "sqlite")
 def _among_sqlite(element: Among, compiler: Any, **options: Any) -> str:
-    column, words = (compiler.process(each, **options) for each in element.clauses)
-    return f"({column} IN (SELECT value FROM json_each({words})))"
+    column, words = element.clauses
+    given = compiler.process(words, **options)
+    if not isinstance(words, sa.ScalarSelect):
+        given = f"(SELECT value FROM json_each({given}))"
+    return f"({compiler.process(column, **options)} IN {given})"
 
 
 def _run(

@@ -1,14 +1,15 @@
 """What may become of a grant's row, and how it is told to the audit chain."""
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import chain, mapping, tables
+from bot.store import bulk, chain, mapping, tables
 from bot.store.ready import Ready
 
 _GRANT = tables.access_grant
@@ -22,6 +23,8 @@ MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
     "created_at",
     "fence",
 }
+_MANY = 25  # grants of which the same is written, from which on they have a statement of their own
+_SEEN = MAY_CHANGE | {"status"}
 LET_GO: Mapping[str, Any] = {"claimed_by": None, "claimed_until": None}
 FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
 
@@ -44,23 +47,42 @@ def check(changes: Mapping[str, Any]) -> None:
         raise ValueError(f"a grant's {', '.join(sorted(unknown))} cannot be changed")
 
 
-def values(expected: model.GrantStatus, each: Change) -> dict[str, Any]:
-    """What is to be written into its row, by column. ValueError: no grant may go that way."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What is written into the rows of some grants, by column, and told of each."""
+
+    values: Mapping[str, Any]
+    event: Mapping[str, Any]
+    ids: list[str] = field(default_factory=list)
+
+
+def written(expected: model.GrantStatus, each: Change) -> Written:
+    """What is to be written of it, into no row yet. ValueError: no grant may go that way."""
     check(each.changes)
-    moves = _moves(expected, each)
-    if each.to is not None and moves and (expected, each.to) not in model.GRANT_TRANSITIONS:
-        raise ValueError(f"no grant goes from {expected.value} to {each.to.value}")
-    written = {**(FRESH_STEP if moves else {}), **each.changes}
-    written |= {"id": each.grant.id, "status": each.to or expected}
-    written |= {} if each.goes_on else LET_GO
-    if "activity" in written:
-        written["used"] = mapping.was_used(written["activity"])
-    return written
+    moves = each.to is not None and each.to is not expected
+    if moves and (expected, each.to) not in model.GRANT_TRANSITIONS:
+        raise ValueError(f"no grant goes from {expected.value} to {each.to}")
+    values = {**(FRESH_STEP if moves else {}), **each.changes, "status": each.to or expected}
+    values |= {} if each.goes_on else LET_GO
+    if "activity" in values:
+        values["used"] = mapping.was_used(values["activity"])
+    said = told(each.changes) if each.event is not None else {}
+    return Written(values=values, event={"from": expected, **said} if moves else said)
 
 
-def after(each: Change, written: Mapping[str, Any]) -> model.Grant:
+def alike(each: Change) -> Hashable:
+    """The same for changes that write the same and tell the same, whichever grant's."""
+    told = (each.to, each.event, each.goes_on, *each.changes.items())
+    try:
+        hash(told)
+    except TypeError:  # what the holder did: JSON's own types, which are what they look like
+        return repr(told)
+    return told
+
+
+def after(grant: model.Grant, written: Mapping[str, Any]) -> model.Grant:
     """The grant once that is written."""
-    return replace(each.grant, **{k: v for k, v in written.items() if k in MAY_CHANGE | {"status"}})
+    return replace(grant, **{k: v for k, v in written.items() if k in _SEEN})
 
 
 def write(
@@ -79,6 +101,27 @@ def write(
     return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
 
 
+def write_all(connection: sa.Connection, kinds: Iterable[Written]) -> None:
+    """Set those columns of grants whose rows are ours. What is the same of many is sent once."""
+    rows = defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
+    for kind in kinds:
+        names = tuple(sorted(kind.values))
+        if len(kind.ids) >= _MANY:
+            given = {f"new_{name}": value for name, value in kind.values.items()}
+            _writing_alike(names).run(connection, ids=bulk.as_words(kind.ids), **given)
+        else:
+            rows[names] += [{**kind.values, "id": each} for each in kind.ids]
+    for names, some in rows.items():
+        bulk.update(connection, _GRANT, names, some)
+
+
+@functools.cache
+def _writing_alike(names: tuple[str, ...]) -> Ready:
+    alike = sa.update(_GRANT).where(bulk.Among(_GRANT.c.id, "ids"))
+    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
+    return Ready(lambda _: alike.values(values))
+
+
 @functools.cache
 def _writing(names: tuple[str, ...], *, fenced: bool) -> Ready:
     """There are as many as there are steps in the life of a grant."""
@@ -90,12 +133,6 @@ def _writing(names: tuple[str, ...], *, fenced: bool) -> Ready:
     return Ready(lambda _: statement, written)
 
 
-def as_event(expected: model.GrantStatus, each: Change) -> Mapping[str, Any]:
-    """What the chain says of it."""
-    said = told(each.changes)
-    return {"from": expected, **said} if _moves(expected, each) else said
-
-
 def told(changes: Mapping[str, Any]) -> dict[str, Any]:
     """What the chain says of changes. What the holder ran is sealed by its hash, not copied."""
     said = dict(changes)
@@ -103,6 +140,3 @@ def told(changes: Mapping[str, Any]) -> dict[str, Any]:
         said["activity"] = {"sha256": chain.digest(chain.canonical(said["activity"]), None)}
     return said
 
-
-def _moves(expected: model.GrantStatus, each: Change) -> bool:
-    return each.to is not None and each.to is not expected

@@ -4,7 +4,8 @@ A batch is of one target. What others have locked or claimed is passed over, so 
 replicas each takes another part and none waits for another.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from bot import model
 from bot.store import bulk, mapping, readable, tables
 from bot.store.instant import Instant, free
+from bot.store.ready import Ready
 
 _GRANT = tables.access_grant
 # Written out, not bound: only so is the partial index on them known to fit.
@@ -81,34 +83,52 @@ def take(
     lease: timedelta,
     most: int,
 ) -> tuple[model.Grant, ...]:
-    """Some of what waits there, ours for `lease`, each with a new fence; what has waited longest first.
-
-    What the look found free may have been taken by the time its row is locked, so the change asks
-    again.
-    """
-    phase = _OPEN if where.open else sa.not_(_OPEN)
-    look = sa.select(_GRANT.c.id).where(
-        _REVOKING, _GRANT.c.target == where.target, phase, *_may_be_tried(now)
-    )
-    first = (
-        _GRANT.c.expires_at if where.open else _GRANT.c.access_ended_at
-    )  # as their index has them
-    look = look.order_by(first).limit(most).with_for_update(skip_locked=True)
-    ids = connection.execute(look).scalars().all()
-    if not ids:
-        return ()
-    taken = connection.execute(
-        sa.update(_GRANT)
-        .where(bulk.Among(_GRANT.c.id, ids), _REVOKING, phase, free(_GRANT.c.claimed_until))
-        .values(fence=_GRANT.c.fence + 1, claimed_by=holder, claimed_until=Instant(lease))
-        .returning(_GRANT)
+    """Some of what waits there, ours for `lease`, each with a new fence; what has waited longest first."""
+    taken = _taking(open_=where.open).fetched(
+        connection,
+        where=where.target,
+        present=now,
+        most=most,
+        holder=holder,
+        seconds=lease.total_seconds(),
     )
     try:
-        grants = [mapping.value_from(model.Grant, row, _GRANT) for row in taken]
+        grants = [mapping.value_of(model.Grant, _GRANT, row) for row in taken.values()]
     except readable.BROKEN:
-        ours = sa.select(_GRANT).where(bulk.Among(_GRANT.c.id, ids), _GRANT.c.claimed_by == holder)
+        ids = [row[_ID_AT] for row in taken.rows]
+        ours = sa.select(_GRANT).where(bulk.Among(_GRANT.c.id, ids))
         grants = list(readable.values(connection, model.Grant, _GRANT, ours))
     return tuple(sorted(grants, key=lambda grant: (grant.expires_at, grant.id)))
+
+
+_TAKEN = mapping.columns_of(model.Grant, _GRANT)
+_ID_AT = _TAKEN.index(_GRANT.c.id)
+
+
+@functools.cache
+def _taking(*, open_: bool) -> Ready:
+    """What is locked by others is passed over; what they have taken by the time its row is locked, too:
+    PostgreSQL asks again then. The change goes by id alone: asked for more, PostgreSQL reads all that
+    waits for each batch of it, by the index that it takes for next to empty.
+    """
+    upcoming = _GRANT.c.next_attempt_at
+    look = sa.select(_GRANT.c.id).where(
+        _REVOKING,
+        _GRANT.c.target == sa.bindparam("where"),
+        _OPEN if open_ else sa.not_(_OPEN),
+        sa.or_(upcoming.is_(None), upcoming <= sa.bindparam("present")),
+        free(_GRANT.c.claimed_until),
+    )
+    first = _GRANT.c.expires_at if open_ else _GRANT.c.access_ended_at  # as their index has them
+    look = look.order_by(first).limit(sa.bindparam("most", type_=sa.Integer))
+    look = look.with_for_update(skip_locked=True).correlate(None)
+    taken = sa.update(_GRANT).where(bulk.Among(_GRANT.c.id, look.scalar_subquery()))
+    taken = taken.values(
+        fence=_GRANT.c.fence + 1,
+        claimed_by=sa.bindparam("holder"),
+        claimed_until=Instant("seconds"),
+    )
+    return Ready(lambda _: taken.returning(*_TAKEN), _TAKEN)
 
 
 def renew(connection: sa.Connection, fences: Mapping[str, int], lease: timedelta) -> None:
@@ -134,13 +154,6 @@ def in_hand(
     """Which of these (fence by id) are still `expected` and nobody else's; locked from now on."""
     ours = _fenced(fences, _GRANT.c.status == expected).with_for_update()
     return _of(connection, ours, fences)
-
-
-def change_each(
-    connection: sa.Connection, names: Collection[str], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Set the columns `names` of each row's grant to what the row says; rows also name the `id`."""
-    bulk.update(connection, _GRANT, names, rows)
 
 
 def forget_pauses(connection: sa.Connection) -> None:

@@ -40,6 +40,12 @@ class Ready:
             found = cursor.execute(form.text, form.given(given)).fetchall()
         return [form.row(each) for each in found] if found else []
 
+    def fetched(self, connection: sa.Connection, **given: Any) -> "Fetched":
+        """What it gives, as the driver has it: for whoever wants to know which row cannot be read."""
+        form = self._form(connection)
+        with faults.cursor_of(connection) as cursor:
+            return Fetched(rows=cursor.execute(form.text, form.given(given)).fetchall(), form=form)
+
     def first(self, connection: sa.Connection, **given: Any) -> Row | None:
         """The first row of at most a few."""
         return next(iter(self.rows(connection, **given)), None)
@@ -74,7 +80,11 @@ class Ready:
             positions=tuple(names) if made.positional else None,
             kept={name: made.binds[name].value for name in names if not made.binds[name].required},
             into={name: _into(made.binds[name].type, dialect) for name in names},
-            out=tuple(_out(column.type, dialect) for column in self._gives),
+            out=tuple(
+                (place, turn)
+                for place, column in enumerate(self._gives)
+                if (turn := _out(column.type, dialect)) is not None
+            ),
         )
 
 
@@ -86,7 +96,7 @@ class _Form:
     positions: tuple[str, ...] | None  # where values have no names
     kept: Mapping[str, Any]  # values that are the same every time
     into: Mapping[str, Turned]
-    out: tuple[Turned, ...]
+    out: tuple[tuple[int, Callable[[Any], Any]], ...]  # by place; NULL is None everywhere
 
     def given(self, values: Mapping[str, Any]) -> Any:
         """Values as the driver takes them. KeyError: one is missing."""
@@ -97,8 +107,23 @@ class _Form:
 
     def row(self, found: Iterable[Any]) -> Row:
         """What the driver gave, as values of the model."""
-        pairs = zip(self.out, found, strict=True)
-        return tuple(_turned(turn, value) for turn, value in pairs)
+        values = list(found)
+        for place, turn in self.out:
+            if (value := values[place]) is not None:
+                values[place] = turn(value)
+        return tuple(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Rows as the driver gave them."""
+
+    rows: Sequence[Any]
+    form: _Form
+
+    def values(self) -> list[Row]:
+        """The rows as values of the model. Raises what the types raise of what cannot be read."""
+        return [self.form.row(each) for each in self.rows]
 
 
 def _turned(turn: Turned, value: Any) -> Any:

@@ -108,7 +108,7 @@ class Store(Reads):
         self, where: ends.Waiting, now: datetime, holder: str, lease: timedelta, most: int
     ) -> tuple[model.Grant, ...]:
         """As `claim_grant`, some of the ends that wait there; the longest overdue first."""
-        with self._database.lease() as connection:
+        with self._database.lease(once=True) as connection:
             return ends.take(connection, where, now, holder, lease, most)
 
     def renew_grants(self, fences: Mapping[str, int], lease: timedelta) -> None:

@@ -4,8 +4,7 @@ Events and lines to say are gathered and written at the very end of the transact
 so that the chain is serial for the shortest time and numbers are handed out in the order of commit.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -168,16 +167,18 @@ class Transaction(Reads):
         fences = {each.grant.id: each.grant.fence for each in batch}
         ours = frozenset(ends.in_hand(self.connection, fences, expected))
         self._changing |= ours
-        told, rows = [], defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
+        told, kinds = list[model.Grant](), dict[Hashable, change.Written]()
         for each in batch:
             if each.grant.id in ours:
-                values = change.values(expected, each)
-                rows[tuple(sorted(values.keys() - {"id"}))].append(values)
-                told.append(change.after(each, values))
+                alike = change.alike(each)
+                if alike not in kinds:
+                    kinds[alike] = change.written(expected, each)
+                kind = kinds[alike]
+                kind.ids.append(each.grant.id)
+                told.append(change.after(each.grant, kind.values))
                 if each.event is not None:
-                    self.record(each.event, each.grant.id, change.as_event(expected, each))
-        for names, some in rows.items():
-            ends.change_each(self.connection, names, some)
+                    self.record(each.event, each.grant.id, kind.event)
+        change.write_all(self.connection, kinds.values())
         return tuple(told)
 
     def note_grant(
@@ -323,14 +324,15 @@ class Transaction(Reads):
     def _change_one(
         self, expected: model.GrantStatus, each: change.Change
     ) -> tuple[model.Grant, ...]:
-        values = change.values(expected, each)
-        key = values.pop("id")
-        found = change.write(self.connection, key, expected, each.grant.fence, values)
+        kind = change.written(expected, each)
+        found = change.write(
+            self.connection, each.grant.id, expected, each.grant.fence, kind.values
+        )
         if found is None:
             return ()
         self._changing.add(found.id)
         if each.event is not None:
-            self.record(each.event, found.id, change.as_event(expected, each))
+            self.record(each.event, found.id, kind.event)
         return (found,)
 
     def _change_grant(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
-from bot.store import tables
+from bot.store import change, ends, tables
 from tests.fixtures_store import NOON, approve, end, granted, submit
 
 ACTIVE, REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
@@ -131,6 +131,47 @@ def test_a_batch_is_recorded_without_those_that_are_somebody_elses_by_now(
     counts = [[e.type for e in state.events_of(i)].count("grant.access_ended") for i in ids]
     assert counts == [1, 0, 0, 1]
     assert state.verify_chain().ok
+
+
+def test_what_is_alike_of_many_and_what_is_not_are_recorded_the_same(
+    state: stores.Store, clock: clocks.ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "_MANY", 2)
+    begun(state, clock, 5)
+    grants = state.claim_ends(OPEN, LATER, "one", LEASE, 100)
+    seen = [{"evidence": "none", "counts": [["read", each]]} for each in (1, 1, 2)]
+    told = [noted(grant) for grant in grants[:2]]
+    told += [
+        stores.Change(grant=grant, event="grant.seen", changes={"activity": what})
+        for grant, what in zip(grants[2:], seen, strict=True)
+    ]
+    with state.begin(stores.SYSTEM) as tx:
+        after = tx.change_grants(REVOKING, told)
+    assert after == tuple(state.grant(grant.id) for grant in grants)
+    assert [grant.activity for grant in after[2:]] == seen
+    assert [grant.access_ended_at for grant in after] == [LATER, LATER, None, None, None]
+    assert state.ends_waiting(LATER) == (OPEN, SHUT)  # the claims ended with it
+    assert [state.events_of(grant.id)[-1].type for grant in grants] == [e.event for e in told]
+    bodies = {state.events_of(grant.id)[-1].body.partition('"data":')[2][:80] for grant in grants}
+    assert len(bodies) == 3
+    assert state.verify_chain().ok
+
+
+@pytest.mark.parametrize("state_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("open_", [True, False])
+def test_what_is_taken_is_found_without_reading_all_that_waits(
+    state: stores.Store, *, open_: bool
+) -> None:
+    """Also by statistics that say that next to nothing waits, as they were taken before the crowd."""
+    given = {"where": "shop", "present": LATER, "most": 100, "holder": "one", "seconds": 6.0}
+    with state._database.write() as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        form = ends._taking(open_=open_)._form(connection)
+        told = connection.connection.cursor().execute(f"EXPLAIN {form.text}", form.given(given))
+        plan = "\n".join(row[0] for row in told.fetchall())
+    _, _, changing = plan.partition("access_grant_pkey")
+    assert changing
+    assert "Filter" not in changing
 
 
 def end_of(state: stores.Store, grant_id: str) -> None:

@@ -295,6 +295,7 @@ def test_everything_is_revoked_by_the_batch_and_in_the_operators_name(
     batches = list(bot.grants.revoke_all_as_operator("root", "leaving"))
     assert sorted(map(len, batches)) == [1, 1, 2]
     assert {each for batch in batches for each in batch} == {*ids, making}
+    assert not {row.request_id for row in world.store.outbox_due(world.clock.now())} & {*ids}
     for each in (*ids, making):
         grant = world.grant(each)
         assert (grant.status, grant.cause) == (REVOKING, model.EndCause.OPERATOR)

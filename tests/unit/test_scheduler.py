@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import threading
 import time
+import types
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,47 @@ def test_what_another_process_commits_is_noticed(
         )
     other.close()
     wait_for(lambda: status(world, request_id) == "revoked")
+
+
+def test_ends_begun_by_another_process_are_seen_however_rarely_we_look(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "LOOK_AT_LEAST_EVERY", timedelta(days=1))
+    request_id = world.live(bot)
+    bot.start()
+    world.quiet(bot)
+    bot.scheduler._rested = float("inf")  # others commit all the time
+    monkeypatch.setattr(bot.scheduler, "_sweep_urgent", lambda: None)
+    other = store.open_store(world.url, world.clock)
+    with other.begin(store.Actor(kind="operator", id="root")) as tx:
+        tx.move_all(model.GrantStatus.ACTIVE, 1, cause=model.EndCause.OPERATOR)
+    other.close()
+    wait_for(lambda: world.grant(request_id).access_ended_at is not None)
+
+
+def test_what_commits_again_and_again_without_a_word_is_looked_at_less_and_less(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, marker = [1000.0], itertools.count()
+    monkeypatch.setattr(scheduler, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(world.store, "version_marker", lambda: next(marker))
+    bot.scheduler._woken = False
+    bot.scheduler._looked = world.clock.now()
+    looks = []
+    for _ in range(100):
+        now[0] += 1 / 16
+        if bot.scheduler._changed():
+            looks.append(now[0])
+    apart = [after - before for before, after in itertools.pairwise(looks)]
+    assert apart[:2] == [4 / 16, 7 / 16]
+    assert set(apart[2:]) == {1 / 2}
+    monkeypatch.setattr(world.store, "version_marker", lambda: 0)
+    bot.scheduler._changed()
+    now[0] += 1
+    assert bot.scheduler._changed()  # the last of them
+    now[0] += 1
+    assert not bot.scheduler._changed()
+    assert bot.scheduler._pause == scheduler._PAUSE
 
 
 def test_a_deadline_passed_while_down_is_honoured_at_the_start(
