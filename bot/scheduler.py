@@ -80,7 +80,9 @@ class Scheduler:
         self._bell: BackgroundScheduler | None = None
         self._woken = True
         self._marker: int | None = None
-        self._unseen = self._unseen_ends = False  # committed by others since the last look, for ends
+        self._unseen = self._unseen_ends = (
+            False  # committed by others since the last look, for ends
+        )
         self._pause = _PAUSE
         self._rested = float("-inf")  # until this of `time.monotonic()` none for such a thing
         self._deadline: datetime | None = None  # as of the last look

@@ -139,4 +139,3 @@ def told(changes: Mapping[str, Any]) -> dict[str, Any]:
     if said.get("activity") is not None:
         said["activity"] = {"sha256": chain.digest(chain.canonical(said["activity"]), None)}
     return said
-
