@@ -27,26 +27,31 @@ _DENIED = re.compile(
     r"permission denied for (?P<kind>foreign table|materialized view|\w+) (?P<name>.+)", re.DOTALL
 )
 
+# Both in one turn wherever the log was read before on a connection: then its reader is there.
+_STATE = queries.prepared("log_state", "oid[]")
+_LOGS = queries.prepared("statement_logs", "text[], timestamptz[]")
+
 Sinces = Mapping[ManagedRole, datetime]
 _States = Mapping[int, Mapping[str, Any]]  # by OID: rows of log_state.sql
 
 
 def of_role(link: links.Link, role: ManagedRole, since: datetime) -> Activity:
     """The best account this server can give."""
-    return _accounts(link, {role: since}, _states(link, [role]))[role.grant_id]
+    sinces = {role: since}
+    return _accounts(link, sinces, *_seen(link, sinces))[role.grant_id]
 
 
 def of_roles(link: links.Link, sinces: Sinces) -> dict[str, Activity] | None:
-    """The same of many, by grant, in two turns and one pass over the log.
+    """The same of many, by grant, in one pass over the log.
 
     None where the log can be read for one role alone: that may take longer than one operation has.
     """
     if not sinces:
         return {}
-    states = _states(link, list(sinces))
+    states, log = _seen(link, sinces)
     if len(sinces) > 1 and any(state["reader"] == _ALONE for state in states.values()):
         return None
-    return _accounts(link, sinces, states)
+    return _accounts(link, sinces, states, log)
 
 
 def one_by_one(pool: links.Links, sinces: Sinces) -> dict[str, Activity | errors.DbGrantsError]:
@@ -62,18 +67,46 @@ def one_by_one(pool: links.Links, sinces: Sinces) -> dict[str, Activity | errors
     return batches.by_grant(roles, batches.completed(roles, outcomes, work))
 
 
-def _states(link: links.Link, roles: Sequence[ManagedRole]) -> _States:
-    oids = sql.Literal([role.oid for role in roles])
-    (rows,) = link.ask(queries.query("log_state", oids=oids))
-    return {row["oid"]: row for row in rows}
+def _seen(link: links.Link, sinces: Sinces) -> tuple[_States, links.Rows | None]:
+    """How much there is to tell of each; and what the log tells, where that came in the same turn."""
+    oids, log = [role.oid for role in sinces], None
+    _make_ready(link)
+    if link.knows(_LOGS):
+        try:
+            rows, log = link.ask(_STATE.run(oids), _logs(sinces))
+        except errors.TargetUnavailable:
+            raise
+        except errors.DbGrantsError:  # the log cannot be read just now: asked by itself it says why
+            log = None
+    if log is None:
+        (rows,) = link.ask(_STATE.run(oids))
+    return {row["oid"]: row for row in rows}, log
 
 
-def _accounts(link: links.Link, sinces: Sinces, states: _States) -> dict[str, Activity]:
+def _make_ready(link: links.Link) -> None:
+    if link.knows(_STATE):
+        return
+    try:
+        link.ready(_LOGS, _STATE)
+    except errors.TargetUnavailable:
+        raise
+    except errors.DbGrantsError:  # there is no such reader
+        link.ready(_STATE)
+
+
+def _logs(sinces: Sinces) -> sql.Composable:
+    times = [since.isoformat() for since in sinces.values()]
+    return _LOGS.run([role.name for role in sinces], times)
+
+
+def _accounts(
+    link: links.Link, sinces: Sinces, states: _States, log: links.Rows | None
+) -> dict[str, Activity]:
     schema, reader = next((state["counters"], state["reader"]) for state in states.values())
     if reader is None:
         return _counted(link, dict.fromkeys(sinces, "the log reader is not installed"), schema)
     try:
-        logs = _settled_logs(link, sinces, states)
+        logs = _settled_logs(link, sinces, states, log)
     except errors.TargetUnavailable:
         raise
     except errors.DbGrantsError as error:
@@ -88,13 +121,15 @@ def _accounts(link: links.Link, sinces: Sinces, states: _States) -> dict[str, Ac
     }
 
 
-def _settled_logs(link: links.Link, sinces: Sinces, states: _States) -> dict[str, serverlog.Log]:
+def _settled_logs(
+    link: links.Link, sinces: Sinces, states: _States, first: links.Rows | None
+) -> dict[str, serverlog.Log]:
     """Logs by role, once the last words of every session are in: the collector is a moment behind.
 
     A server that does not log the ends of sessions gets that moment, and no more.
     """
     readings = {role.name: serverlog.Reading(role.name) for role in sinces}
-    for row in _first_look(link, sinces, states):
+    for row in _first_look(link, sinces, states) if first is None else first:
         for name in readings if row["role_name"] is None else (row["role_name"],):
             readings[name].add(row["kind"], row["record"])
     logs = {name: reading.log() for name, reading in readings.items()}
@@ -120,11 +155,8 @@ def _first_look(link: links.Link, sinces: Sinces, states: _States) -> links.Rows
     if states[role.oid]["reader"] == _ALONE:
         query = queries.query("statement_log", role=role.name, since=since.isoformat())
     else:
-        query = queries.query(
-            "statement_logs",
-            roles=[role.name for role in sinces],
-            sinces=[since.isoformat() for since in sinces.values()],
-        )
+        link.ready(_LOGS)
+        query = _logs(sinces)
     (rows,) = link.ask(query)
     return rows
 

@@ -93,6 +93,10 @@ class Link:
             self._connection.horizon = rows[0]["horizon"]
             self._connection.deputies = rows[0]["deputies"]
 
+    def knows(self, query: queries.Prepared) -> bool:
+        """Whether this connection has prepared it."""
+        return query.name in self._connection.known
+
     @property
     def horizon(self) -> int:
         """A transaction of the server; any older one was over when this was last `ready` with a clock.

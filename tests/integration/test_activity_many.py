@@ -76,12 +76,14 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_two_turns_tell_of_any_number(shop: Shop, turns: list[str]) -> None:
+def test_one_turn_tells_of_any_number(shop: Shop, turns: list[str]) -> None:
     engine = shop.engine()
     sinces = ended(shop, engine, *[()] * 12)
     turns.clear()
     found = engine.activity_all(sinces)
-    assert len(turns) == 2
+    assert len(turns) == 2  # the first prepares
+    assert engine.activity_all(sinces) == found
+    assert len(turns) == 3
     assert [each.evidence for each in found.values()] == [Evidence.STATEMENT_LOG] * 12
 
 
@@ -153,6 +155,7 @@ def test_without_the_log_one_look_at_the_counters_tells_of_all(
         (),
         ("SELECT name FROM app.customers",),
     )
+    engine.activity_all(sinces)  # prepares
     turns.clear()
     found = engine.activity_all(sinces)
     assert len(turns) == 2
@@ -162,6 +165,15 @@ def test_without_the_log_one_look_at_the_counters_tells_of_all(
     assert {each.evidence for each in found.values() if isinstance(each, Activity)} == {
         Evidence.COUNTERS
     }
+
+
+def test_a_log_reader_that_goes_under_our_hands_leaves_the_counters(shop: Shop) -> None:
+    engine = shop.engine()
+    sinces = ended(shop, engine, ("SELECT 1",))
+    assert [each.evidence for each in told(engine, sinces)] == [Evidence.STATEMENT_LOG]
+    with shop.connect() as admin:
+        admin.execute("DROP FUNCTION jit_admin.statement_logs")
+    assert [each.evidence for each in told(engine, sinces)] == [Evidence.COUNTERS]
 
 
 def make_earlier(shop: Shop) -> None:

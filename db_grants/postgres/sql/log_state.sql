@@ -1,4 +1,4 @@
--- How much the statement log of the roles with the OIDs {oids} can tell: by which function it is read,
+-- How much the statement log of the roles with the OIDs $1 can tell: by which function it is read,
 -- if at all, and whether the ends of sessions are in it; whether everything the role runs is, and
 -- whether somebody is still adding to it.
 SELECT asked.oid,
@@ -15,4 +15,4 @@ SELECT asked.oid,
        asked.oid IN (SELECT usesysid FROM pg_stat_activity WHERE usesysid IS NOT NULL) AS still_there,
        (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
          WHERE e.extname = 'pg_stat_statements') AS counters
-  FROM (SELECT unnest({oids})::oid AS oid) AS asked
+  FROM (SELECT unnest($1) AS oid) AS asked
