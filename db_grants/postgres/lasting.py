@@ -4,6 +4,9 @@ Before 16 PostgreSQL cannot forbid SET ROLE to a member, so a holder may own obj
 transactions and change settings as the role of their scope, all of which would outlive the grant.
 Every end therefore looks at all lasting roles of the server: that also finds what an end that
 crashed had left, and costs one query.
+
+From 16 on no holder can act as the role of their scope, so what is found is some administrator's work,
+or an interrupted step of our own. Then a plain end looks no more than once a minute on a connection.
 """
 
 import functools
@@ -17,7 +20,14 @@ from db_grants import errors, naming
 from db_grants.postgres import failures, inspect, links, queries
 from db_grants.spec import Finding, Severity
 
+LOOK = "a look at lasting roles"
+_EVERY = 60.0  # seconds between two such looks of plain ends, from 16 on
 _BOT = sql.SQL("CURRENT_USER")
+
+
+def is_due(link: links.Link) -> bool:
+    """Whether a plain end on this connection looks at all lasting roles: before 16 each does."""
+    return link.version < inspect.INHERIT_OPTION or link.since(LOOK) >= _EVERY
 
 
 def look(oid: int = 0) -> sql.Composable:
@@ -91,7 +101,7 @@ def findings(rows: links.Rows, passwords: links.Rows) -> Iterator[Finding]:
             severity=Severity.WARNING if row["shared"] else Severity.ERROR,
             subject=row["role"],
             message=f"a scope role must have nothing of its own: {in_words(row)}",
-            remedy="the next end of a grant on this server takes it off; what it cannot, it tells",
+            remedy="the first end a minute from now takes it off; what it cannot, it tells",
         )
     for row in passwords:
         yield Finding(

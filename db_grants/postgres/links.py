@@ -6,6 +6,7 @@ the operation's time is over; then the connection is thrown away.
 """
 
 import contextlib
+import math
 import select
 import threading
 import time
@@ -37,6 +38,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
         self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
         self.horizon = 0  # see `Link.horizon`
         self.deputies = False  # see `Link.deputies`
+        self.happened: dict[str, float] = {}  # time.monotonic() of what `Link.happened` was told
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
@@ -113,6 +115,14 @@ class Link:
     def forget(self) -> None:
         """Ask anew, when next `ready` with a clock, what a connection learns of its server."""
         self._connection.heard = None
+
+    def happened(self, what: str) -> None:
+        """Note that `what` was done on this connection just now."""
+        self._connection.happened[what] = time.monotonic()
+
+    def since(self, what: str) -> float:
+        """Seconds since `what` happened on this connection; endless when it never did."""
+        return time.monotonic() - self._connection.happened.get(what, -math.inf)
 
     def clock_at(self, end: float) -> str:
         """What the server's clock says at `end` of time.monotonic(), never later.

@@ -4,6 +4,7 @@ The plain case, a role nothing hangs on, is one round trip for any number of rol
 and behind its commit the search of all catalogues for what still mentions any of them.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -79,9 +80,11 @@ class _Batch:
     def _dropped(self, roles: Sequence[ManagedRole]) -> bool:
         """Whether these were plain, and are gone without a trace. Traces are told of with care."""
         oids, names = [role.oid for role in roles], [role.name for role in roles]
-        guard = _removable(self._link.version)
+        looking = lasting.is_due(self._link)
+        guards = _guards(self._link.version)
+        guard = guards[-1] if looking else guards[0]
         try:
-            self._link.ready(guard, _SUBSETS, *self._search.quick(oids))
+            self._link.ready(*guards, _SUBSETS, *self._search.quick(oids))
         except errors.NotPrepared:  # before 16, where the bot may not look for passwords
             return False
         done = quick.tried(
@@ -95,6 +98,8 @@ class _Batch:
         )
         if done is None:
             return False
+        if looking:
+            self._link.happened(lasting.LOOK)
         (_, _, _, unused, _, left) = done
         if not left and not (unused and drop_unused_subsets(self._link)):
             at = self._clock()
@@ -116,16 +121,21 @@ class _Batch:
 
 
 @functools.cache
-def _removable(version: int) -> queries.Prepared:
-    """Before 16 a role may have given memberships on that outlive it, and lasting roles passwords."""
-    before_16 = queries.query("removable_before_16")
-    return queries.prepared(
-        "removable",
-        "oid[], text[]",
-        ours=closing.OURS,
-        lasting=lasting.look(),
-        before_16=before_16 if version < inspect.INHERIT_OPTION else sql.SQL(""),
-    )
+def _guards(version: int) -> tuple[queries.Prepared, ...]:
+    """The guard of the plain case: the last looks at all lasting roles. From 16 on there is another,
+    which asks no more than whether whoever ends could have acted as one. Before 16 a role may have
+    given memberships on that outlive it, and lasting roles passwords.
+    """
+    look = queries.query("removable_lasting", look=lasting.look())
+    if version < inspect.INHERIT_OPTION:
+        more = sql.SQL(" ").join([look, queries.query("removable_before_16")])
+        return (_guard("removable", more),)
+    return _guard("removable_bound", queries.query("removable_bound")), _guard("removable", look)
+
+
+def _guard(name: str, more: sql.Composable) -> queries.Prepared:
+    guard = queries.prepared("removable", "oid[], text[]", ours=closing.OURS, more=more)
+    return dataclasses.replace(guard, name=name)
 
 
 def drop_unused_subsets(link: links.Link) -> str:

@@ -95,7 +95,7 @@ def _asked(
         (present, (oids,)),
         (known, ()),
         (entangled, (oids,)),
-        (removal._removable(crowd.info.server_version), (oids, names)),
+        *((guard, (oids, names)) for guard in removal._guards(crowd.info.server_version)),
         (note, (oids,)),
         (removal._SUBSETS, ()),
         (quick, (oids, numbers) if len(oids) > 1 else (oids[0],)),

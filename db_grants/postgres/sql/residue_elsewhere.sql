@@ -1,7 +1,7 @@
-SELECT 'pg_roles', count(*) FROM pg_roles WHERE oid {equals} HAVING count(*) > 0
+SELECT 'pg_roles' FROM pg_roles WHERE oid {equals}
 UNION ALL
-SELECT 'sessions', count(*) FROM pg_stat_activity WHERE usesysid {equals} HAVING count(*) > 0
+SELECT 'sessions' FROM pg_stat_activity WHERE usesysid {equals}
 UNION ALL
-SELECT 'prepared transactions', count(*) FROM pg_prepared_xact() WHERE ownerid {equals} HAVING count(*) > 0
+SELECT 'prepared transactions' FROM pg_prepared_xact() WHERE ownerid {equals}
 UNION ALL
-SELECT 'user mappings', count(*) FROM pg_user_mappings WHERE umuser {equals} HAVING count(*) > 0
+SELECT 'user mappings' FROM pg_user_mappings WHERE umuser {equals}
