@@ -68,6 +68,11 @@ class Access:
         facts = context.collect(self._directory, catalog, person_id, None, fresh=False)
         return tuple(policy.offered(catalog, facts))
 
+    def is_unsure(self, person_id: str) -> bool:
+        """Whether more may be `offered`, and Slack does not tell just now."""
+        catalog = self._catalog()
+        return policy.is_unsure(catalog, context.collect(self._directory, catalog, person_id))
+
     def closed(self) -> str | None:
         """Why nothing at all can be requested just now, in words for people; None: it can."""
         return policy.closed(self._catalog())

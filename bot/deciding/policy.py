@@ -18,6 +18,7 @@ _HELD = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
 LONGEST_JUSTIFICATION = 1000  # characters
 _NAMED_AT_MOST = 5
 UNCONFIRMED = str(errors.IdentityUnknown())
+UNASKED = "Could not ask Slack whether you may request this. Try again in a moment."
 
 
 def evaluate(
@@ -58,6 +59,13 @@ def offered(catalog: catalogs.Catalog, facts: Facts) -> tuple[catalogs.Entitleme
     if facts.requester is None or facts.requester.refusal is not None or closed(catalog):
         return ()
     return tuple(e for e in catalog.entitlements.values() if _may_request(e, facts))
+
+
+def is_unsure(catalog: catalogs.Catalog, facts: Facts) -> bool:
+    """Whether there is something of which Slack did not tell if this person may request it."""
+    who = facts.requester
+    every = catalog.entitlements.values()
+    return who is None or any(_among(who.id, each.requesters, facts) is None for each in every)
 
 
 def closed(catalog: catalogs.Catalog, target: str | None = None) -> str | None:
@@ -150,7 +158,7 @@ def _not_offered(draft: model.Draft, entitlement: catalogs.Entitlement | None, f
     if not draft.entitlement:
         return "Choose what you need."
     if entitlement and _among(draft.requester_id, entitlement.requesters, facts) is None:
-        return "Could not ask Slack whether you may request this. Try again in a moment."
+        return UNASKED
     shown = duration.shown(draft.entitlement)
     return f"You may not request this: nothing called {shown} is offered to you."
 

@@ -61,7 +61,7 @@ def parse(text: str, entitlements: Collection[str]) -> Command:
     words = render.clean(text, limit=LONGEST).split()
     if not words:
         return Ask()
-    first, rest = words[0].lower().strip("`\"'"), words[1:]
+    first, rest = first_word(text), words[1:]
     known = {name.lower(): name for name in entitlements}  # names never differ in capitals only
     if first in SHOWN and not (rest and first in known):
         return Show(what=first)
@@ -70,6 +70,11 @@ def parse(text: str, entitlements: Collection[str]) -> Command:
     if first in known:
         return _ask(known[first], rest)
     return Wrong(message=_unknown(words[0], entitlements))
+
+
+def first_word(text: str) -> str:
+    """What was typed first, as names are compared."""
+    return "".join(render.clean(text, limit=LONGEST).split()[:1]).lower().strip("`\"'")
 
 
 def _revoke(words: list[str]) -> Command:

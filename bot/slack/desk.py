@@ -11,6 +11,7 @@ from dataclasses import replace
 from bot import catalog as catalogs
 from bot import errors, model, store
 from bot.asking import access, grants
+from bot.deciding import policy
 from bot.slack import answers, blocks, command, forms, home, identity, modals, scene, words
 from bot.slack.origin import Origin
 from bot.telling import notices, render
@@ -23,6 +24,7 @@ _TITLES = {
     "pending": "What waits for you",
     "list": "What is active",
 }
+_UNSURE = "Could not ask Slack what you may request. Try again in a moment."
 _NOT_SAID = "What will happen cannot be told just now."
 _EMPTY_HINT = "Choose what you need, and this line says what will happen."
 
@@ -71,7 +73,14 @@ class Desk:
                 self._grants.revoke(request_id, origin.user_id, comment)
                 self._answers.private(origin, f"Ending {request_id} now.")
             case command.Wrong(message=message):
-                raise errors.NotFound(message)
+                raise errors.NotFound(self._doubt(origin, text) or message)
+
+    def _doubt(self, origin: Origin, text: str) -> str:
+        """That Slack does not tell whether what was typed may be requested; "" where it does."""
+        typed = command.first_word(text)
+        known = (name for name in self._catalog().entitlements if name.lower() == typed)
+        draft = forms.Form(entitlement=next(known, ""), why="…").draft(origin.user_id)
+        return next((r for r in self._access.preview(draft).reasons if r == policy.UNASKED), "")
 
     def _ensure_open(self) -> None:
         """Raise NotAllowed while nothing at all can be requested; what ends access goes on."""
@@ -98,8 +107,11 @@ class Desk:
             raise errors.NotAllowed(_refused(person.refusal))
         offered = self._access.offered(origin.user_id)
         chosen = next((each for each in offered if each.name == form.entitlement), None)
-        known = chosen is not None
-        problem = "" if known or not form.entitlement else _unknown(form.entitlement, offered)
+        known, problem = chosen is not None, ""
+        if not offered and self._access.is_unsure(origin.user_id):
+            raise errors.NotAllowed(_UNSURE)
+        if form.entitlement and not known:
+            problem = self._doubt(origin, form.entitlement) or _unknown(form.entitlement, offered)
         form = form if known else replace(form, entitlement="")
         if too_long := forms.too_long(form, chosen):
             problem, form = too_long, replace(form, duration=None)

@@ -1,5 +1,6 @@
 """Slack answers badly or not at all: words come later, deeds do not wait, nobody is left guessing."""
 
+import dataclasses
 import os
 
 import pytest
@@ -198,3 +199,33 @@ def test_a_proxy_in_the_environment_is_not_asked_for_a_local_server(
     acme.restart()
     acme.asked()
     acme.whispered(ANA, "Asked Bo, Cleo and Dan")
+
+
+@pytest.mark.fault(
+    "F-42e",
+    "Slack does not tell who is in a group while somebody asks",
+    how="usergroups.users.list fails",
+    expects="nobody is told that there is no such thing, or nothing for them",
+)
+def test_what_slack_does_not_tell_is_not_told_as_no(acme: Acme) -> None:
+    acme.workspace.trouble.fail("usergroups.users.list", "internal_error", n=1000)
+    acme.slash(ANA, "/jit write_logs 10m because")
+    acme.whispered(ANA, "Could not ask Slack whether you may request this.")
+    acme.slash(ANA, "/jit write_logs")
+    acme.window(ANA, "Could not ask Slack whether you may request this.")
+    acme.slash(ANA, "/jit read_pagez 10m because")
+    acme.whispered(ANA, "There is nothing called 'read_pagez'")
+    acme.workspace.trouble.clear()
+    acme.slash(ANA, "/jit write_logs 10m because")
+    acme.told(ANA, "write_logs on shop is yours until")
+
+
+def test_somebody_of_whose_groups_slack_says_nothing_is_not_offered_nothing(acme: Acme) -> None:
+    groups_only = {
+        name: dataclasses.replace(each, requesters=("@engineers",))
+        for name, each in acme.catalog.entitlements.items()
+    }
+    acme.catalog = dataclasses.replace(acme.catalog, entitlements=groups_only)
+    acme.workspace.trouble.fail("usergroups.users.list", "internal_error", n=1000)
+    acme.slash(ANA, "/jit")
+    acme.window(ANA, "Could not ask Slack what you may request.")
