@@ -259,6 +259,7 @@ class Grants:
             ) from None
         except target_errors.DbGrantsError as error:
             _log.warning("reveal_failed", grant=grant.id, target=grant.target, why=str(error))
+            self._note_unrevealed(grant, actor, str(error))
             raise errors.Busy(_unreachable(grant)) from None
         faults.checkpoint("revealed")
         return credential
@@ -271,6 +272,14 @@ class Grants:
                 )
         except errors.Conflict:
             raise errors.TooLate(settled.ended(self._store.grant(grant.id), self._now())) from None
+
+    def _note_unrevealed(self, grant: model.Grant, actor: store.Actor, why: str) -> None:
+        """That nothing was shown after all; a record that cannot be written just now lacks it."""
+        with (
+            contextlib.suppress(errors.Busy, errors.StoreError),
+            self._store.begin(actor) as tx,
+        ):
+            tx.record("credential.not_revealed", grant.id, {"why": why})
 
     def _allowed_to_end(self, story: model.Story, person_id: str, act: str) -> store.Actor:
         """Who is ending it, if they may. Raises NotAllowed, which is recorded."""

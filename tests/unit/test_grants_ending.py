@@ -242,6 +242,16 @@ def test_credentials_open_for_their_requester_alone_and_differ_each_time(
     assert second.password not in everything
 
 
+def test_a_password_that_was_not_shown_is_not_left_recorded_as_shown(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.live(bot)
+    world.shop.down = True
+    with pytest.raises(errors.Busy, match="Nothing was shown"):
+        bot.grants.reveal(request_id, ANA.id)
+    assert world.events(request_id)[-2:] == ["credential.revealed", "credential.not_revealed"]
+
+
 def test_credentials_stay_closed_from_the_deadline_on(world: World, bot: service.Service) -> None:
     request_id = world.live(bot)
     world.advance(minutes=30)
