@@ -1,6 +1,7 @@
 """`jit list` and `jit show`: read the record."""
 
 import dataclasses
+import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -48,8 +49,17 @@ def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -
     for name, said in _told(story):
         print(f"{name:<10} {desk.visible(said)}")
     print()
+    width = max(len(event.type) for event in events)
     for event in events:
-        print(f"{desk.moment(event.at)}  {event.type}")
+        who = desk.visible(_by(event))
+        print(f"{desk.moment(event.at)}  {event.type:<{width}}  {who}".rstrip())
+
+
+def _by(event: model.AuditEvent) -> str:
+    """Who did it: a person, a login on the command line; nobody where it was the bot by itself."""
+    actor = json.loads(event.body)["actor"]
+    who = actor["name"] or actor["id"] or ""
+    return f"{who} (command line)" if actor["kind"] == "operator" else who
 
 
 def brief(story: model.Story) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from bot import cli, model
 from bot.audit import chain
 from tests import fixtures_store
-from tests.fixtures_core import ANA, wait_for
+from tests.fixtures_core import ANA, BO, wait_for
 
 
 @pytest.fixture
@@ -258,3 +258,13 @@ def test_a_record_that_is_not_there_is_not_made(jit, tmp_path, monkeypatch):
     assert code == 2
     assert err == "There is no record at absent.sqlite3; `jit serve` makes one.\n"
     assert not (tmp_path / "absent.sqlite3").exists()
+
+
+def test_show_tells_who_did_what(jit, world, bot):
+    live = world.live(bot)
+    bot.grants.shorten(live, timedelta(seconds=60), "root")
+    lines = jit("show", live)[1].splitlines()
+    done = {line.split()[2]: line.split("  ")[-1].strip() for line in lines if "Z  " in line}
+    assert done["review.approve"] == BO.name
+    assert done["grant.shortened"] == "root (command line)"
+    assert done["grant.active"] == "grant.active"  # the bot, by itself
