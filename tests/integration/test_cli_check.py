@@ -124,3 +124,12 @@ def test_output_can_be_cut_short(jit, tmp_path):
         check=False,
     )
     assert done.stderr == ""
+
+
+def test_a_server_that_is_not_found_is_told_as_that_alone(jit, monkeypatch):
+    monkeypatch.setenv("SHOP_DATABASE_URL", "postgresql://jit_bot:pw@nowhere.invalid:5432/shop")
+    code, found = findings(jit)
+    assert code == 1
+    said = found["target shop", "error"]
+    assert said.startswith("The target could not be reached or did not answer in time. (")
+    assert "known to have happened" not in said  # nothing was attempted
