@@ -1,5 +1,6 @@
 """`jit audit`: prove the record, or take it elsewhere."""
 
+import string
 from typing import Annotated
 
 import typer
@@ -28,7 +29,7 @@ def verify(
     from bot.audit import chain
 
     if head is not None:
-        _check_length("--head", head)
+        _check_hash("--head", head)
     witness = _checkpoint(since) if since is not None else None
     with desk.desk(ctx).store() as store:
         found = chain.verify(store, witness=witness, whole=witness is None)
@@ -45,9 +46,15 @@ def verify(
             }
         )
     elif not found.ok:
-        print(f"Event {found.bad_seq} is not right: {found.problem}. {found.count} before it are.")
+        before = (
+            f"Those before {witness[0]} were not walked"
+            if witness
+            else f"{found.count} before it are"
+        )
+        print(f"Event {found.bad_seq} is not right: {found.problem}. {before}.")
     elif not known:
-        print(f"The chain of {found.count} events holds, but {head} is not in it: its end was cut.")
+        cut = "its end was cut off, or that is the head of another record"
+        print(f"The chain of {found.count} events holds, but {head} is not in it: {cut}.")
     elif not found.count:
         print("Nothing is recorded yet.")
     elif witness is not None:
@@ -61,13 +68,15 @@ def _checkpoint(text: str) -> tuple[int, str]:
     seq, _, seen = text.partition(":")
     if not (seq.isdecimal() and int(seq)):
         raise errors.OperatorError("--since needs a number and a hash, like 120:0a1b2c3d.")
-    _check_length("--since", seen)
+    _check_hash("--since", seen)
     return int(seq), seen.casefold()
 
 
-def _check_length(option: str, hash_: str) -> None:
+def _check_hash(option: str, hash_: str) -> None:
     if len(hash_) < _SHORTEST_HEAD:
         raise errors.OperatorError(f"{option} needs at least {_SHORTEST_HEAD} digits of the hash.")
+    if not set(hash_) <= set(string.hexdigits):
+        raise errors.OperatorError(f"{option} is no hash: that has the digits 0 to 9 and a to f.")
 
 
 @app.command()

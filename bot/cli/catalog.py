@@ -1,5 +1,6 @@
 """`jit catalog`: look at the catalog without Slack, database or record."""
 
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,13 +46,22 @@ def explain(
     catalog = desk.desk(ctx).catalog(path)
     found = catalog.entitlements.get(entitlement)
     if found is None:
-        known = ", ".join(catalog.entitlements)
-        raise errors.NotFound(f"There is no entitlement {entitlement}; the catalog has {known}.")
+        raise errors.NotFound(
+            f"There is no entitlement {entitlement}; {_known(entitlement, catalog)}"
+        )
     if as_json:
         desk.answer(as_data(catalog, found))
         return
     for name, said in _explained(catalog, found):
         print(f"{name:<10} {said}")
+
+
+def _known(name: str, catalog: catalogs.Catalog) -> str:
+    """What was probably meant, or else what there is."""
+    near = difflib.get_close_matches(name, catalog.entitlements, n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"the catalog has {', '.join(catalog.entitlements)}."
 
 
 @app.command("who-can")

@@ -86,6 +86,11 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def id_of(typed: str) -> str:
+    """A request's id, typed as such or as the name of its role: `5d9gb8me`, `jit_5d9gb8me`."""
+    return typed.strip().lower().removeprefix("jit_")
+
+
 def visible(text: str) -> str:
     """Other people's words without characters that a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -56,7 +56,7 @@ def shorten(
 ) -> None:
     """Bring a grant's deadline nearer; never later."""
     with _grants(ctx) as (grants, _store):
-        grant = grants.shorten(grant_id, _left(left), getpass.getuser())
+        grant = grants.shorten(desk.id_of(grant_id), _left(left), getpass.getuser())
     print(f"{grant.id}: ends at {desk.moment(grant.expires_at)}.")
 
 
@@ -70,9 +70,12 @@ def give_up(
     from bot.ending import giveup
 
     with desk.desk(ctx).store(clocks.SystemClock()) as store:
-        grant = giveup.give_up(store, grant_id, because, getpass.getuser())
-    known = "access had ended" if grant.access_ended_at else "nothing proves that access has ended"
-    print(f"{grant.id}: given up; {known}.")
+        known = store.find_grant(desk.id_of(grant_id))
+        if known is None:
+            raise errors.NotFound(f"There is no grant {desk.visible(grant_id)}.")
+        grant = giveup.give_up(store, known.id, because, getpass.getuser())
+    so = "access had ended" if grant.access_ended_at else "nothing proves that access has ended"
+    print(f"{grant.id}: given up; {so}.")
 
 
 def _revoked(
@@ -83,8 +86,8 @@ def _revoked(
     if grant_id is None:
         yield from grants.revoke_all_as_operator(login, comment)
     else:
-        grants.revoke_as_operator(grant_id, login, comment)
-        yield (grant_id,)
+        grants.revoke_as_operator(desk.id_of(grant_id), login, comment)
+        yield (desk.id_of(grant_id),)
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot import model
+from bot import errors, model
 from bot.catalog import duration
 from bot.cli import desk
+
+if TYPE_CHECKING:
+    from bot import store as stores
 
 _ENDED_SHOWN = 100
 
@@ -40,7 +43,8 @@ def list_(
 def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -> None:
     """Show everything recorded about one request: asked, decided, granted, ended."""
     with desk.desk(ctx).store() as store:
-        story, events = store.story(request_id), store.events_of(request_id)
+        story = _story(store, desk.id_of(request_id))
+        events = store.events_of(story.request.id)
     if as_json:
         told = dataclasses.asdict(story)
         told["state"] = state(story)
@@ -53,6 +57,16 @@ def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -
     for event in events:
         who = desk.visible(_by(event))
         print(f"{desk.moment(event.at)}  {event.type:<{width}}  {who}".rstrip())
+
+
+def _story(kept: "stores.Store", request_id: str) -> model.Story:
+    try:
+        return kept.story(request_id)
+    except errors.NotFound:
+        shown = desk.visible(request_id)
+        raise errors.NotFound(
+            f"There is no request {shown}; `jit list --all` shows them."
+        ) from None
 
 
 def _by(event: model.AuditEvent) -> str:

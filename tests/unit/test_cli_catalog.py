@@ -163,3 +163,8 @@ def test_init_leaves_alone_what_is_there(jit, folder):
     assert err == "Already there, and left alone: catalog.yml.\n"
     assert (folder / "catalog.yml").read_text() == sample_catalog.TEXT
     assert not (folder / ".env").exists()
+
+
+def test_a_name_that_is_misspelt_is_told_what_was_meant(jit):
+    said = "There is no entitlement fix_order; did you mean fix_orders?\n"
+    assert jit("catalog", "explain", "fix_order") == (3, "", said)

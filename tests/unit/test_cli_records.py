@@ -226,7 +226,9 @@ def test_the_chain_is_verified_from_where_it_was_verified_before(jit, world, bot
     code, out, _ = jit("audit", "verify", "--since", seen)
     last, head = world.store.chain_head()
     assert (code, out) == (0, f"Events {seq} to {last} hold; the chain's head is {head}.\n")
-    assert jit("audit", "verify", "--since", f"{seq}:00c0ffee")[0] == 1
+    code, out, _ = jit("audit", "verify", "--since", f"{seq}:00c0ffee")
+    assert code == 1
+    assert f"not the event that was seen. Those before {seq} were not walked." in out
     code, out, _ = jit("audit", "verify", "--since", f"{last + 5}:{head}")
     assert code == 1
     assert f"the chain ends at {last}, but event {last + 5} was seen" in out
@@ -238,8 +240,9 @@ def test_a_head_that_is_not_in_the_chain_is_a_finding(jit, world, bot):
     world.ask(bot)
     code, out, _ = jit("audit", "verify", "--head", "00c0ffee")
     assert code == 1
-    assert "its end was cut" in out
+    assert "its end was cut off, or that is the head of another record" in out
     assert jit("audit", "verify", "--head", "0")[0] == 2
+    assert jit("audit", "verify", "--head", "not a hash")[0] == 2
 
 
 def test_every_event_is_exported(jit, world, bot):
@@ -258,6 +261,19 @@ def test_a_record_that_is_not_there_is_not_made(jit, tmp_path, monkeypatch):
     assert code == 2
     assert err == "There is no record at absent.sqlite3; `jit serve` makes one.\n"
     assert not (tmp_path / "absent.sqlite3").exists()
+
+
+def test_a_grant_is_also_named_by_its_role(jit, world, bot):
+    live = world.live(bot)
+    assert jit("show", f"jit_{live}") == jit("show", live)
+    assert jit("shorten", f"jit_{live}", "--left", "5m")[0] == 0
+    assert jit("revoke", f"jit_{live}") == (0, f"{live}: revoking.\n", "")
+
+
+def test_what_does_not_exist_is_told_with_where_to_look(jit, world):
+    said = "There is no request nope; `jit list --all` shows them.\n"
+    assert jit("show", "nope") == (3, "", said)
+    assert jit("give-up", "nope", "--because", "x") == (3, "", "There is no grant nope.\n")
 
 
 def test_show_tells_who_did_what(jit, world, bot):
