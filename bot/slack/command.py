@@ -51,9 +51,12 @@ class Wrong:
 Command = Ask | Show | Revoke | Wrong
 
 SHOWN = frozenset({"help", "mine", "pending", "list"})
+_HELP = frozenset({"?", "-h", "--help"})
 _ID = re.compile(r"[0-9a-z]{4,16}")
 _UNITS = frozenset({"m", "min", "mins", "minutes", "h", "hour", "hours"})
-_LOOKS_LIKE_TIME = re.compile(r"[-+\u2212\u2013]?[0-9][0-9a-z.]*", re.IGNORECASE)
+_LOOKS_LIKE_TIME = re.compile(
+    r"[-+\u2212\u2013]?[0-9][0-9a-z.]*|[0-9]+[,:][0-9]+[a-z]*", re.IGNORECASE
+)
 
 
 def parse(text: str, entitlements: Collection[str]) -> Command:
@@ -63,6 +66,8 @@ def parse(text: str, entitlements: Collection[str]) -> Command:
         return Ask()
     first, rest = first_word(text), words[1:]
     known = {name.lower(): name for name in entitlements}  # names never differ in capitals only
+    if first in _HELP:
+        return Show(what="help")
     if first in SHOWN and not (rest and first in known):
         return Show(what=first)
     if first == "revoke":

@@ -61,6 +61,16 @@ def test_lists(what: str) -> None:
     assert parse(what.upper()) == command.Show(what=what)
 
 
+@pytest.mark.parametrize("text", ["?", "-h", "--help"])
+def test_help_is_found_as_elsewhere(text: str) -> None:
+    assert parse(text) == command.Show(what="help")
+
+
+def test_a_reason_may_begin_with_a_number() -> None:
+    found = parse("write_logs 4412: the export is stuck")
+    assert found == command.Ask(entitlement="write_logs", why="4412: the export is stuck")
+
+
 def test_a_list_is_shown_whatever_is_written_behind_it() -> None:
     assert parse("help me") == command.Show(what="help")
     taken = command.parse("mine 30m because", ("mine",))
@@ -84,6 +94,8 @@ def test_revoke_takes_an_id_or_a_role_and_a_comment() -> None:
         ("zzz", "You may request read_customer_data, write_logs."),
         ("write_logs 99999h x", "is longer than"),
         ("write_logs 0 x", "is no time at all"),
+        ("write_logs 1,5h x", "'1,5h' is not a duration; write it like 30m"),
+        ("write_logs 1:30 x", "'1:30' is not a duration; write it like 30m"),
         ("write_logs -5m x", "'-5m' is not a duration; write it like 30m"),
         ("write_logs \u22125m", "write it like 30m"),
         ("write_logs -1 h x", "'-1' is not a duration"),
