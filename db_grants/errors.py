@@ -25,10 +25,9 @@ class ForeignRole(DbGrantsError):
 
 
 class TargetUnavailable(DbGrantsError):
-    """The target could not be reached or did not answer in time.
+    """The target could not be reached or did not answer in time."""
 
-    Nothing is known to have happened there; where a change may have been made it is OutcomeUnknown.
-    """
+    # Nothing is known to have happened there; where a change may have been made it is OutcomeUnknown.
 
 
 class OutcomeUnknown(DbGrantsError):
