@@ -11,7 +11,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from db_grants.postgres import atoms, inspect, links, plan, queries, scram
+from db_grants.postgres import atoms, inspect, links, plan, queries
 from db_grants.spec import GrantSpec, ManagedRole
 
 
@@ -55,9 +55,8 @@ def making(link: links.Link, spec: GrantSpec, state: inspect.TargetState) -> lis
     ]
 
 
-def giving_password(link: links.Link, role: ManagedRole, password: str) -> list[sql.Composable]:
+def giving_password(link: links.Link, role: ManagedRole, verifier: str) -> list[sql.Composable]:
     """Give a role its password: the server sees no more than a verifier."""
-    verifier = scram.verifier(password)
     if at_hand(link):
         return [_PASSWORD.run(role.name, verifier)]
     statement = sql.SQL("ALTER ROLE {} PASSWORD {}")

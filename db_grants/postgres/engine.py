@@ -1,7 +1,6 @@
 """The contract of `db_grants.engine` on a real server: thin methods over inspect, plan and ending."""
 
 import dataclasses
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from db_grants.postgres import (
     quick,
     removal,
     residue,
+    scram,
     survey,
 )
 from db_grants.spec import (
@@ -43,7 +43,6 @@ from db_grants.spec import (
 Steps = Sequence[sql.Composable]
 
 _TRIES = 5
-_PASSWORD_BYTES = 24
 
 
 def _utc_now() -> datetime:
@@ -75,6 +74,7 @@ class PostgresEngine:
         self._database = str(given.get("dbname") or given.get("user") or "postgres")
         self._bot_role = str(given.get("user") or bootstrap.BOT_ROLE)
         self._sslmode: str | None = given.get("sslmode")
+        self._passwords = scram.Ahead()
         self._search: residue.Search | None = None
         self._search_lock = threading.Lock()
 
@@ -102,6 +102,7 @@ class PostgresEngine:
     def create(self, spec: GrantSpec) -> ManagedRole:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
         end = time.monotonic() + self._deadline
+        self._passwords.begin()  # soon after somebody opens the credentials
         with self._links.link() as link:
             server = link.server()
             made = quick.created(link, spec, end)
@@ -156,8 +157,8 @@ class PostgresEngine:
 
     def reveal(self, role: ManagedRole, expires_at: datetime, database: str) -> Credential:
         """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
-        password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        self._change(role, lambda link: deputy.giving_password(link, role, password))
+        password, verifier = self._passwords.take()
+        self._change(role, lambda link: deputy.giving_password(link, role, verifier))
         return Credential(
             role=role.name,
             password=password,
@@ -258,6 +259,7 @@ class PostgresEngine:
 
     def dispose(self) -> None:
         """See `db_grants.engine.Engine.dispose`."""
+        self._passwords.close()
         self._links.close()
 
 

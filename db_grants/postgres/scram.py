@@ -1,18 +1,69 @@
-"""SCRAM-SHA-256 verifiers, as PostgreSQL keeps them (RFC 5803), worked out on our side.
+"""Passwords and their SCRAM-SHA-256 verifiers, as PostgreSQL keeps them (RFC 5803).
 
-hashlib's PBKDF2 is OpenSSL's: it takes half the time of libpq's own and lets other threads run.
+They are worked out on our side: hashlib's PBKDF2 is OpenSSL's, which takes half the time of libpq's own
+and lets other threads run. Best while we wait for the server anyway.
 """
 
 import base64
 import hashlib
 import hmac
 import secrets
+import threading
+from concurrent import futures
+from typing import NamedTuple
 
 # As the server's own default, scram_iterations. Half of what making a role costs is this, and it guards
 # a password of 192 random bits from nothing; but clients in use refuse less (RFC 7677, section 4; in
 # pgjdbc's library https://github.com/ongres/scram/issues/20).
 _ITERATIONS = 4096
 _SALT_BYTES = 16
+_PASSWORD_BYTES = 24
+
+
+class Fresh(NamedTuple):
+    """A password nobody has, and its verifier."""
+
+    password: str
+    verifier: str
+
+
+class Ahead:
+    """One of these at most, worked out before anybody asks for it. Thread-safe.
+
+    Until it is given to a role it opens nothing; it is given once, and kept nowhere else.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: futures.Executor | None = None
+        self._next: futures.Future[Fresh] | None = None
+        self._closed = False
+
+    def begin(self) -> None:
+        """One will be wanted: have it ready soon."""
+        with self._lock:
+            if self._next is None and not self._closed:
+                self._worker = self._worker or futures.ThreadPoolExecutor(1, "scram")
+                self._next = self._worker.submit(fresh)
+
+    def take(self) -> Fresh:
+        """The one that is ready, or one made now."""
+        with self._lock:
+            begun, self._next = self._next, None
+        return begun.result() if begun else fresh()
+
+    def close(self) -> None:
+        """Keep none."""
+        with self._lock:
+            self._closed, self._next = True, None
+            if self._worker is not None:
+                self._worker.shutdown(wait=False)
+
+
+def fresh() -> Fresh:
+    """One that never was before."""
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    return Fresh(password, verifier(password))
 
 
 def verifier(password: str) -> str:

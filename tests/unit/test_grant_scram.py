@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
+from concurrent import futures
 
 import pytest
 
@@ -41,3 +43,39 @@ def test_it_is_what_the_standard_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_saslprep_could_change_is_refused() -> None:
     with pytest.raises(UnicodeEncodeError):
         scram.verifier("pässword")
+
+
+def test_a_password_made_ahead_is_given_once_and_never_again() -> None:
+    ahead = scram.Ahead()
+    ahead.begin()
+    ahead.begin()  # there is one already
+    taken = [ahead.take() for _ in range(3)]
+    ahead.close()
+    assert len({each.password for each in taken}) == 3
+    assert len({each.verifier for each in taken}) == 3
+    assert all(SHAPE.fullmatch(each.verifier) for each in taken)
+
+
+def test_it_is_made_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead, made = scram.Ahead(), threading.Event()
+    real = scram.fresh
+
+    def fresh() -> scram.Fresh:
+        found = real()
+        made.set()
+        return found
+
+    monkeypatch.setattr(scram, "fresh", fresh)
+    ahead.begin()
+    assert made.wait(10)
+    monkeypatch.setattr(scram, "fresh", None)
+    assert len(ahead.take().password) == 32
+    ahead.close()
+
+
+def test_what_is_closed_makes_none_ahead_and_still_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = scram.Ahead()
+    ahead.close()
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", None)
+    ahead.begin()
+    assert ahead.take().verifier
