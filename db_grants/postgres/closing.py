@@ -32,12 +32,7 @@ Outcomes = dict[int, Closed | errors.DbGrantsError]  # by OID
 OURS = queries.query("ours", bookkeeping=naming.BOOKKEEPING)
 _AS_NAMED = queries.prepared("as_named", "oid[], text[]", ours=OURS)
 _MEMBERSHIPS = queries.prepared("memberships", "oid[]", bookkeeping=naming.BOOKKEEPING)
-_LOOK = (
-    queries.prepared("arriving"),
-    queries.prepared("present", "oid[]"),
-    queries.prepared("known_backends"),
-    queries.prepared("entangled", "oid[]"),
-)
+_LOOK = queries.prepared("look", "oid[]"), queries.prepared("entangled", "oid[]")
 
 
 def close(pool: links.Links, link: links.Link, role: ManagedRole, clock: Clock) -> Closed:
@@ -284,21 +279,26 @@ class _Closing:
             raise errors.StillAlive(
                 f"A session of {roles[0].name} outlived its role; a superuser must cut it: {error}"
             ) from None
-        return _seen([arriving, found, known, []])
+        return Look(
+            arriving=bool(_pids(arriving) - _pids(known)),
+            sessions=_by_role(found),
+            entangled=frozenset(),
+        )
 
 
 def _questions(roles: Iterable[ManagedRole]) -> Iterable[sql.Composable]:
-    """In this order: see `sql/arriving.sql`."""
+    """In this order: what outlives sessions is looked at when there are none any more."""
     oids = [role.oid for role in roles]
-    arriving, present, known, entangled = _LOOK
-    return arriving.run(), present.run(oids), known.run(), entangled.run(oids)
+    look, entangled = _LOOK
+    return look.run(oids), entangled.run(oids)
 
 
 def _seen(answers: Sequence[links.Rows]) -> Look:
-    arriving, present, known, entangled = answers
+    there, entangled = answers
+    known = {row["pid"] for row in there if row["known"]}
     return Look(
-        arriving=bool(_pids(arriving) - _pids(known)),
-        sessions=_by_role(present),
+        arriving=not known.issuperset(there[0]["arriving"] or ()),
+        sessions=_by_role([row for row in there if row["ended"]]),
         entangled=frozenset(row["oid"] for row in entangled),
     )
 

@@ -156,9 +156,9 @@ class Link:
     def _run(self, statements: tuple[sql.Composable, ...], *, committing: bool) -> list[Rows]:
         try:
             cursor = self._connection.execute(sql.SQL("\n;\n").join(statements))
-            results = [cursor.fetchall() if cursor.description else []]
+            results = [_rows(cursor)]
             while cursor.nextset():
-                results.append(cursor.fetchall() if cursor.description else [])
+                results.append(_rows(cursor))
         except psycopg.Error as error:
             raise failures.translated(error, committing=committing) from None
         return results
@@ -242,6 +242,12 @@ def younger_than(seconds: float) -> sql.Composable:
 
 
 _NEWS = queries.query("news", deputies=queries.deputies())
+
+
+def _rows(cursor: psycopg.Cursor[dict[str, Any]]) -> Rows:
+    """What a statement gave. Its columns are counted: to describe them takes longer than to read one."""
+    result = cursor.pgresult
+    return cursor.fetchall() if result is not None and result.nfields else []
 
 
 def _leave_transaction(connection: _Connection) -> None:

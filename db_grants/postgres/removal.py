@@ -30,10 +30,6 @@ from db_grants.spec import ManagedRole, Removed
 Clock = Callable[[], datetime]
 Outcomes = dict[int, Removed | errors.DbGrantsError]  # by OID
 
-_SUBSETS = queries.prepared(
-    "unused_subsets", pattern=naming.SUBSETS, bookkeeping=naming.BOOKKEEPING
-)
-
 
 def remove(
     pool: links.Links, link: links.Link, role: ManagedRole, search: residue.Search, clock: Clock
@@ -84,15 +80,13 @@ class _Batch:
         guards = _guards(self._link.version)
         guard = guards[-1] if looking else guards[0]
         try:
-            self._link.ready(*guards, _SUBSETS, *self._search.quick(oids))
+            self._link.ready(*guards, self._search.quick(oids))
         except errors.NotPrepared:  # before 16, where the bot may not look for passwords
             return False
         done = quick.tried(
             self._link,
             guard.run(oids, names),
-            self._search.noted(oids),
             *deputy.dropping(self._link, names),
-            _SUBSETS.run(),
             quick.COMMIT,
             self._search.asked(oids),
         )
@@ -100,8 +94,8 @@ class _Batch:
             return False
         if looking:
             self._link.happened(lasting.LOOK)
-        (_, _, _, unused, _, left) = done
-        if not left and not (unused and drop_unused_subsets(self._link)):
+        (told,), left = done[0], done[-1]
+        if not left and not (told["spare"] and drop_unused_subsets(self._link)):
             at = self._clock()
             self.outcomes |= {
                 role.oid: Removed(at=at, quarantined=(), residue=()) for role in roles
@@ -134,7 +128,9 @@ def _guards(version: int) -> tuple[queries.Prepared, ...]:
 
 
 def _guard(name: str, more: sql.Composable) -> queries.Prepared:
-    guard = queries.prepared("removable", "oid[], text[]", ours=closing.OURS, more=more)
+    guard = queries.prepared(
+        "removable", "oid[], text[]", ours=closing.OURS, more=more, note=residue.NOTE
+    )
     return dataclasses.replace(guard, name=name)
 
 
@@ -156,7 +152,7 @@ def drop_unused_subsets(link: links.Link) -> str:
 
 
 def _unused_subsets() -> sql.Composable:
-    return sql.SQL(_SUBSETS.text)
+    return queries.query("unused_subsets", pattern=naming.SUBSETS, bookkeeping=naming.BOOKKEEPING)
 
 
 class Removal:

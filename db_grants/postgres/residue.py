@@ -48,7 +48,8 @@ _PROBE = {
 _PROBE_MANY = {kind: way.replace("$1", "gone.oid") for kind, way in _PROBE.items()}
 # A row older than the role cannot mention it: its ACL, however long, is not taken apart at all.
 _YOUNG = sql.SQL("age(xmin) <= (SELECT age FROM since)")
-_NOTE = queries.prepared("note_since", "oid[]")
+# To be asked before the roles `$1` are dropped: it spares the search what is older than they are.
+NOTE = queries.query("note_since")
 
 
 class Search:
@@ -81,13 +82,9 @@ class Search:
             "ARRAY[$1]",
         )
 
-    def quick(self, oids: Sequence[int]) -> tuple[queries.Prepared, queries.Prepared]:
-        """The queries that `noted` and `asked` run for so many roles."""
-        return _NOTE, self._quick if len(oids) == 1 else self._many
-
-    def noted(self, oids: Sequence[int]) -> sql.Composable:
-        """To be run before these roles are dropped: it spares `asked` what is older than they are."""
-        return _NOTE.run(oids)
+    def quick(self, oids: Sequence[int]) -> queries.Prepared:
+        """The query that `asked` runs for so many roles."""
+        return self._quick if len(oids) == 1 else self._many
 
     def asked(self, oids: Sequence[int]) -> sql.Composable:
         """`quick`, asked of these: no row when nothing mentions any of them."""

@@ -1,13 +1,17 @@
 """What the server is told when access ends: the door first, and no more than is needed."""
 
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from db_grants.postgres import PostgresEngine
+from db_grants.postgres import closing as shutting
+from db_grants.spec import ManagedRole
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
 from tests.integration.test_grant_end import given, login
@@ -22,6 +26,12 @@ def shop_server(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def engine(shop: Shop) -> PostgresEngine:
     return shop.engine()
+
+
+def _looked(engine: PostgresEngine, role: ManagedRole) -> shutting.Look:
+    with engine._links.link() as link:
+        link.ready(*shutting._LOOK)
+        return shutting._seen(link.ask(*shutting._questions([role])))
 
 
 def told_to_the_server(shop: Shop, act: Callable[[PostgresEngine], object]) -> str:
@@ -59,9 +69,45 @@ def test_where_nobody_is_the_door_is_all_that_is_changed(
     role, _ = given(shop, engine, grant_id="0rder002")
     text = told_to_the_server(shop, lambda logged: logged.close(role))
     shut = text.index(f"EXECUTE shut_roles('{{{role.name}}}')")
-    assert text.index("EXECUTE arriving", text.index("COMMIT", shut))
+    assert text.index("EXECUTE look", text.index("COMMIT", shut))
     assert "pg_terminate_backend" not in text[shut:]
     assert "EXECUTE take_over_roles" not in text[shut:]
+
+
+def test_a_login_under_way_is_seen_before_it_is_a_session(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    """Held up where a login reads its role's settings: it has passed the door, and nobody shows yet."""
+    role, credential = given(shop, engine, grant_id="0rder003")
+    there: list[psycopg.Connection] = []
+    thread = threading.Thread(target=lambda: there.append(login(shop, credential)))
+    assert not _looked(engine, role).arriving
+    with psycopg.connect(shop.admin_url) as admin:
+        admin.execute("LOCK TABLE pg_db_role_setting IN ACCESS EXCLUSIVE MODE")
+        thread.start()
+        wait_for(lambda: admin.execute(_HELD_UP).fetchone() == (1,))
+        seen = _looked(engine, role)
+        assert seen.arriving
+        assert seen.sessions == {}
+    thread.join()
+    with closing(there[0]):
+        seen = _looked(engine, role)
+        assert (seen.arriving, list(seen.sessions)) == (False, [role.oid])
+
+
+def test_who_is_on_their_way_is_read_before_who_is_there(engine: PostgresEngine) -> None:
+    """Whatever the planner thinks: what sessions are asked for is not known before."""
+    look, _ = shutting._LOOK
+    with engine._links.link() as link:
+        link.ready(look)
+        rows = link.ask(sql.SQL("EXPLAIN (VERBOSE) {}").format(look.run([1])))[0]
+    calls = [
+        row["QUERY PLAN"]
+        for row in rows
+        if "Function Call: pg_stat_get_activity" in row["QUERY PLAN"]
+    ]
+    assert len(calls) == 1
+    assert "NULLIF(count(*), count(*))" in calls[0]
 
 
 @pytest.mark.fault(
@@ -111,3 +157,8 @@ def test_what_is_prepared_while_its_session_is_cut_is_rolled_back_as_well(
     with shop.connect() as admin:
         assert admin.execute("SELECT gid FROM pg_prepared_xacts").fetchall() == []
     assert engine.remove(role).clean
+
+
+_HELD_UP = (
+    "SELECT count(*) FROM pg_locks WHERE relation = 'pg_db_role_setting'::regclass AND NOT granted"
+)

@@ -86,18 +86,14 @@ def _asked(
     with shop.engine()._links.link() as link:
         search = residue.search(link)
     names = [f"jit_crowd{oid}" for oid in oids]
-    note, quick = search.quick(oids)
-    arriving, present, known, entangled = closing._LOOK
+    quick = search.quick(oids)
+    look, entangled = closing._LOOK
     numbers = "|".join(map(str, oids))
     return [
         (closing._AS_NAMED, (oids, names)),
-        (arriving, ()),
-        (present, (oids,)),
-        (known, ()),
+        (look, (oids,)),
         (entangled, (oids,)),
         *((guard, (oids, names)) for guard in removal._guards(crowd.info.server_version)),
-        (note, (oids,)),
-        (removal._SUBSETS, ()),
         (quick, (oids, numbers) if len(oids) > 1 else (oids[0],)),
     ]
 

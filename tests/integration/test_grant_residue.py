@@ -240,7 +240,7 @@ def _ghost(admin: psycopg.Connection, given: str) -> int:
 
 
 def _asked(link: links.Link, search: residue.Search, oids: list[int]) -> links.Rows:
-    link.ready(*search.quick(oids))
+    link.ready(search.quick(oids))
     return link.ask(search.asked(oids))[-1]
 
 
