@@ -86,7 +86,8 @@ def to_decide(story: model.Story, around: Around) -> list[blocks.Block]:
 
 def _asked(story: model.Story, around: Around) -> list[blocks.Block]:
     request = story.request
-    head = render.Mrkdwn(f"*{words.headline(request)}*\n{words.line(story, around)}")
+    said = (f"*{words.headline(request)}*", words.reach(request), words.line(story, around))
+    head = render.Mrkdwn("\n".join(said))
     why = render.clean(request.justification, limit=cards.WHY_SHOWN)
     return [blocks.section(head), blocks.labelled("Why", why)]
 

@@ -211,6 +211,14 @@ def test_home_shows_what_concerns_one_and_stays_within_slacks_limits() -> None:
     assert "<!date^1795185120^{ago}|32 min left>" in said
 
 
+def test_home_shows_what_would_be_approved_there() -> None:
+    story = stories.waiting()
+    said = str(home.to_decide(story, around()))
+    assert "Approve 30 min" in said
+    assert str(words.reach(story.request)) in said
+    assert "customers (" in said
+
+
 def test_words_for_time() -> None:
     assert render.duration(timedelta(minutes=90)) == "1 h 30 min"
     assert render.duration(timedelta(seconds=90)) == "1 min 30 s"
