@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+CONNECTIONS = 4  # at a time, with one grant
+
 
 class Privilege(StrEnum):
     """The only privileges that can be offered: nothing here lets its holder leave anything behind."""
@@ -55,7 +57,7 @@ class GrantSpec:
     role_name: str
     scope: Scope
     expires_at: datetime
-    connection_limit: int = 4
+    connection_limit: int = CONNECTIONS
     log_statements: bool = True
 
 

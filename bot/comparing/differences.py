@@ -11,7 +11,6 @@ from bot.ending import phases
 from db_grants import naming, spec, sweep
 
 SETTLE = timedelta(minutes=1)  # what changed more recently may be seen half way
-_CONNECTIONS = spec.GrantSpec.__dataclass_fields__["connection_limit"].default
 Change = tuple[str, str]  # what is different, and the command that undoes it; "" where none does
 
 
@@ -261,9 +260,9 @@ def _changes(grant: model.Grant, role: spec.FoundRole, carried: str) -> Iterator
         yield "it was given privileges directly", "" if role.owned else remedies.strip(me)
     if not role.can_login:
         yield "it can no longer log in", remedies.alter(me, "LOGIN")
-    if role.connection_limit != _CONNECTIONS:
-        what = f"it may hold {role.connection_limit} connections instead of {_CONNECTIONS}"
-        yield what, remedies.alter(me, f"CONNECTION LIMIT {_CONNECTIONS}")
+    if role.connection_limit != spec.CONNECTIONS:
+        what = f"it may hold {role.connection_limit} connections instead of {spec.CONNECTIONS}"
+        yield what, remedies.alter(me, f"CONNECTION LIMIT {spec.CONNECTIONS}")
     if {role.valid_until, role.expires_at} != {grant.expires_at}:
         noted = role.expires_at == grant.expires_at
         undo = remedies.until(me, grant.expires_at) if noted else ""

@@ -9,7 +9,7 @@ from bot import model
 from bot.slack import blocks, cards, words
 from bot.slack.ids import Field, View
 from bot.telling import render
-from db_grants.spec import Credential, TableScope
+from db_grants.spec import CONNECTIONS, Credential, TableScope
 
 COMMENT_LONGEST = 500  # characters
 
@@ -126,7 +126,8 @@ def _may(request: model.AccessRequest) -> render.Mrkdwn:
     ways = zip(("read", "use"), words.scope(request), strict=True)
     can = " and ".join(f"{way} {what}" for way, what in ways if what)
     cannot = "do anything else" if words.scope(request)[1] else "write, or read anything else"
-    return render.Mrkdwn(f"You can {can}. You cannot {cannot}. What you run is recorded.")
+    most = f"At most {CONNECTIONS} connections at a time."
+    return render.Mrkdwn(f"You can {can}. You cannot {cannot}. {most} What you run is recorded.")
 
 
 def details(story: model.Story, around: words.Around, steps: Sequence[str] = ()) -> blocks.Block:

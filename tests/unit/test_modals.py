@@ -168,6 +168,7 @@ def test_credentials_can_be_pasted() -> None:
     assert "psql 'postgresql://jit_7k2mq4ab@db.example.com:5432/shop?sslmode=verify-full'" in said
     assert "(29 min left)" in said
     assert "You can read customers (id, name, email, city), orders. You cannot write" in said
+    assert "At most 4 connections at a time." in said
 
 
 def test_a_url_with_the_password_is_read_back_as_it_was() -> None:
