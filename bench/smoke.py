@@ -30,7 +30,7 @@ ENGINE = {
     "remove": (1, 1),
 }
 # Turns on the record's wire and transactions that write to it, of each use case.
-RECORD = {"activate": (12, 2), "reveal": (6, 1), "close": (16, 3), "clean": (11, 2)}
+RECORD = {"activate": (12, 2), "reveal": (6, 1), "close": (15, 3), "clean": (10, 2)}
 _MANY = 40
 
 

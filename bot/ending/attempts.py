@@ -60,10 +60,11 @@ class Phase(abc.ABC, Generic[Result]):
 
         A target's failure is recorded, not raised. Raises Busy and StoreError.
         """
+        told: Batch = ()
         with self._claims.hold(grant_id, REVOKING, claims.ENDING) as grant:
             if grant is not None and (grant.access_ended_at is None) is self.open:
-                self._attempt((grant,))
-        return self._store.grant(grant_id)
+                told = self._attempt((grant,))
+        return told[0] if told else self._store.grant(grant_id)
 
     def attempt_some(self, target: str) -> int:
         """For a batch of what waits on that target; of how many it was recorded what came of them.
@@ -72,7 +73,7 @@ class Phase(abc.ABC, Generic[Result]):
         """
         where = store.Waiting(target=target, open=self.open)
         with self._claims.hold_ends(where, self._clock.now(), self.most) as grants:
-            return self._attempt(grants)
+            return len(self._attempt(grants))
 
     @abc.abstractmethod
     def _act(
@@ -108,20 +109,20 @@ class Phase(abc.ABC, Generic[Result]):
     def _lose(self, grant: model.Grant, outcome: Outcome[Result]) -> None:
         """What was done could not be recorded."""
 
-    def _attempt(self, grants: Batch) -> int:
+    def _attempt(self, grants: Batch) -> Batch:
         """Server by server: a record that fails for one must not keep another from being tried."""
         failed: list[Exception] = []
-        recorded = 0
+        told: list[model.Grant] = []
         for engine, there in by_engine(self._engines, grants):
             try:
-                recorded += self._attempt_there(engine, there)
+                told += self._attempt_there(engine, there)
             except (errors.Busy, *_UNRECORDABLE) as error:
                 failed.append(error)
         if failed:
             raise failed[0]
-        return recorded
+        return told
 
-    def _attempt_there(self, engine: engines_.Engine | None, grants: Batch) -> int:
+    def _attempt_there(self, engine: engines_.Engine | None, grants: Batch) -> Batch:
         if engine is None:
             batch, outcomes = grants, unreached(grants)
         else:
@@ -131,17 +132,17 @@ class Phase(abc.ABC, Generic[Result]):
         some_done = any(succeeded(outcomes[grant.id]) for grant in batch)
         if some_done:
             self._cross_done()
-        recorded = self._settle(batch, outcomes)
-        if some_done and recorded:
+        told = self._settle(batch, outcomes)
+        if some_done and told:
             self._cross_recorded()
-        if recorded:  # otherwise there is nothing new to be seen: the next look is soon enough
+        if told:  # otherwise there is nothing new to be seen: the next look is soon enough
             self._wake()
-        return recorded
+        return told
 
-    def _settle(self, grants: Batch, outcomes: Outcomes[Result]) -> int:
-        """Record all, or one by one where something of one cannot be recorded; how many were."""
+    def _settle(self, grants: Batch, outcomes: Outcomes[Result]) -> Batch:
+        """Record all, or one by one where something of one cannot be recorded; those that were."""
         try:
-            return len(self._record(grants, outcomes))
+            return self._record(grants, outcomes)
         except _UNRECORDABLE as error:
             if len(grants) > 1:
                 return self._settle_one_by_one(grants, outcomes)
@@ -149,23 +150,23 @@ class Phase(abc.ABC, Generic[Result]):
             if not isinstance(error, errors.Conflict):
                 raise
             note_fenced_off(grants, ())
-            return 0
+            return ()
         except errors.Busy:
             for grant in grants:
                 self._lose(grant, outcomes[grant.id])
             raise
 
-    def _settle_one_by_one(self, grants: Batch, outcomes: Outcomes[Result]) -> int:
+    def _settle_one_by_one(self, grants: Batch, outcomes: Outcomes[Result]) -> Batch:
         failed: list[Exception] = []
-        recorded = 0
+        told: list[model.Grant] = []
         for grant in grants:
             try:
-                recorded += self._settle((grant,), outcomes)
+                told += self._settle((grant,), outcomes)
             except (errors.Busy, *_UNRECORDABLE) as error:
                 failed.append(error)
         if failed:
             raise failed[0]
-        return recorded
+        return told
 
     def _record(self, grants: Batch, outcomes: Outcomes[Result]) -> Batch:
         """In one transaction; the grants that were still ours, as they are recorded now."""
