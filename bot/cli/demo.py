@@ -32,7 +32,7 @@ def demo(
         from bot.demo import launch as parts_of_it
     except ModuleNotFoundError as error:
         raise errors.OperatorError(
-            f"The demo needs {error.name}: pip install 'jit-access-bot[demo]'"
+            f"The demo needs {error.name}: install with its extra, like pip install '.[demo]'."
         ) from error
     for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell ignored Ctrl-C for us
         signal.signal(ending, _interrupt)
