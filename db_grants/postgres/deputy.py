@@ -42,7 +42,7 @@ def making(link: links.Link, spec: GrantSpec, state: inspect.TargetState) -> lis
     """Make a role that is not there; what its scope carries is there. See `plan.create`."""
     if not at_hand(link):
         return [step.sql for step in plan.create(spec, state, link.horizon)]
-    note = inspect.marker(spec.grant_id, spec.expires_at, link.horizon)
+    note = inspect.marker_now(spec.grant_id, spec.expires_at)
     return [
         _MAKE.run(
             spec.role_name,

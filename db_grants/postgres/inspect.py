@@ -121,6 +121,14 @@ def marker(grant_id: str, expires_at: datetime, since: int | None = None) -> str
     return json.dumps(note if since is None else note | {"since": since})
 
 
+def marker_now(grant_id: str, expires_at: datetime) -> sql.Composable:
+    """The expression of a `marker` whose `since` is the oldest transaction when the server works it out."""
+    head = marker(grant_id, expires_at).removesuffix("}")
+    return sql.SQL("concat({}, pg_snapshot_xmin(pg_current_snapshot()), {})").format(
+        sql.Literal(f'{head}, "since": '), sql.Literal("}")
+    )
+
+
 def _utc(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC) if moment and moment.tzinfo else None
 

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from db_grants import naming
 
-Value = str | int | bool | Sequence[str] | Sequence[int]
+Value = str | int | bool | Sequence[str] | Sequence[int] | sql.Composable
 
 
 @functools.cache
@@ -61,7 +61,9 @@ def prepared(name: str, types: str = "", **values: sql.Composable | str | int) -
 
 
 def _literal(value: Value) -> str:
-    """A value as SQL; a list of names or numbers as an array's text."""
+    """A value as SQL, also where it is some; a list of names or numbers as an array's text."""
+    if isinstance(value, sql.Composable):
+        return value.as_string(None)
     if isinstance(value, bool | int):
         return str(value)
     if isinstance(value, str):

@@ -5,7 +5,7 @@ Which columns can mention a role is read from the catalogues too, by type (`acli
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -47,7 +47,7 @@ _PROBE = {
 }
 _PROBE_MANY = {kind: way.replace("$1", "gone.oid") for kind, way in _PROBE.items()}
 # A row older than the role cannot mention it: its ACL, however long, is not taken apart at all.
-_YOUNG = sql.SQL("age(xmin) <= (SELECT age FROM since)")
+_YOUNG = "age(written) <= (SELECT age FROM since)"
 # To be asked before the roles `$1` are dropped: it spares the search what is older than they are.
 NOTE = queries.query("note_since")
 
@@ -63,14 +63,14 @@ class Search:
         self._quick = _prepared(
             "residue_quick",
             "oid",
-            _scans(relations, _QUICK, _probe),
+            _scans(relations, _QUICK | _PROBE),
             "= $1",
             "ARRAY[$1]",
         )
         self._many = _prepared(
             "residue_many",
             "oid[], text",
-            _scans(relations, _QUICK_MANY, _probe_many),
+            _scans(relations, _QUICK_MANY),
             "= ANY ($1)",
             "$1",
         )
@@ -111,11 +111,7 @@ def search(link: links.Link) -> Search:
 def _prepared(
     name: str, types: str, scans: Iterable[sql.Composable], equals: str, oids: str
 ) -> queries.Prepared:
-    """These scans and what is no catalogue's column, as one query about `oids`.
-
-    What is found is counted once for all: forty counts take longer to plan, and to begin, than some
-    of the scans to run.
-    """
+    """These scans and what is no catalogue's column, as one query about `oids`, counted once for all."""
     elsewhere = queries.query("residue_elsewhere", equals=sql.SQL(equals))
     text = queries.query(
         "residue",
@@ -126,64 +122,89 @@ def _prepared(
 
 
 def _scans(
-    relations: Iterable[tuple[str, links.Rows]],
-    ways: Mapping[str, str],
-    probe: Callable[[str, Mapping[str, str]], sql.Composable],
+    relations: Iterable[tuple[str, links.Rows]], ways: Mapping[str, str]
 ) -> Iterator[sql.Composable]:
-    """Each column an index tells by itself, and all others of a relation together."""
+    """Each column an index tells by itself, all others of a relation together; and in one scan what can
+    be asked alike. Whoever changes a schema, be it who may use it, throws away what all connections
+    have planned, and forty queries, each with its own filter, take longer to plan than to run.
+    """
+    alike: dict[tuple[str, ...], list[tuple[str, links.Rows]]] = {}
     for relation, columns in relations:
         rest = [row for row in columns if row["kind"] not in _PROBE]
-        yield from (probe(relation, row) for row in columns if row["kind"] in _PROBE)
-        if any(row["kind"] == "acl" for row in rest):
-            yield _scan(relation, rest, ways, _young(relation, rest, ways))
-        elif rest:
-            yield _scan(relation, rest, ways)
-
-
-def _probe(relation: str, column: Mapping[str, str]) -> sql.Composable:
-    """What mentions the role `$1` in a column that an index tells."""
-    return _scan(relation, [column], _PROBE)
+        for part in (*([row] for row in columns if row["kind"] in _PROBE), rest):
+            kinds = tuple(row["kind"] for row in part)
+            if kinds and ways.keys() >= {*kinds}:
+                alike.setdefault(kinds, []).append((relation, part))
+            elif kinds:
+                yield _probe_many(relation, part[0])
+    for kinds, parts in alike.items():
+        if len(parts) > 1 or "acl" in kinds:
+            yield _together(kinds, parts, ways)
+        else:
+            yield _scan(*parts[0], ways)
 
 
 def _probe_many(relation: str, column: Mapping[str, str]) -> sql.Composable:
-    """The same for each of `$1`."""
-    source = sql.SQL(
-        "unnest($1) AS gone (oid), LATERAL"
+    """What mentions any of the roles `$1` in a column that an index tells."""
+    return sql.SQL(
+        "SELECT {what} FROM unnest($1) AS gone (oid), LATERAL"
         " (SELECT FROM {relation} WHERE {mentioned} OFFSET 0) AS found"
-    ).format(relation=_catalog(relation), mentioned=_mention(column, _PROBE_MANY))
-    return _labelled(f"{relation}.{column['attribute']}", source)
+    ).format(
+        what=_label(relation, [column]),
+        relation=_catalog(relation),
+        mentioned=_mention(column, _PROBE_MANY),
+    )
 
 
-def _young(relation: str, columns: links.Rows, ways: Mapping[str, str]) -> sql.Composable:
-    """Rows of which an ACL must be looked at, or where another column mentions the role.
+def _together(
+    kinds: Sequence[str], parts: Sequence[tuple[str, links.Rows]], ways: Mapping[str, str]
+) -> sql.Composable:
+    """What mentions the role in columns of these kinds, of many relations.
 
-    OFFSET 0 keeps the planner from looking for both at once: to know an old row as such need not
+    Of ACLs only those in rows that are young, or where another column mentions the role, are looked
+    at. OFFSET 0 keeps the planner from looking for both at once: to know an old row as such need not
     unpack its ACL, mostly the last of its columns.
     """
-    near = [_YOUNG, *(_mention(row, ways) for row in columns if row["kind"] != "acl")]
-    return sql.SQL("(SELECT {columns} FROM {relation} WHERE {near} OFFSET 0) AS young").format(
-        columns=sql.SQL(", ").join(sql.Identifier(row["attribute"]) for row in columns),
-        relation=_catalog(relation),
-        near=sql.SQL(" OR ").join(near),
+    names = [f"{kind}_{at}" for at, kind in enumerate(kinds)]
+    asked = [ways[kind].format(column=name) for kind, name in zip(kinds, names, strict=True)]
+    rows = " UNION ALL ".join(_columns(relation, part, names) for relation, part in parts)
+    if "acl" in kinds:
+        near = [_YOUNG, *(ask for kind, ask in zip(kinds, asked, strict=True) if kind != "acl")]
+        rows = f"SELECT * FROM ({rows}) AS every WHERE {' OR '.join(near)} OFFSET 0"
+    return sql.SQL(f"SELECT what FROM ({rows}) AS near WHERE {' OR '.join(asked)}")
+
+
+def _columns(relation: str, part: links.Rows, names: Sequence[str]) -> str:
+    """All rows of a relation, with these columns renamed."""
+    renamed = (
+        sql.SQL("{} AS {}").format(sql.Identifier(row["attribute"]), sql.SQL(name))
+        for row, name in zip(part, names, strict=True)
+    )
+    return (
+        sql.SQL("SELECT {what} AS what, {written}{columns} FROM {relation}")
+        .format(
+            what=_label(relation, part),
+            written=sql.SQL("xmin AS written, " if "acl" in {row["kind"] for row in part} else ""),
+            columns=sql.SQL(", ").join(renamed),
+            relation=_catalog(relation),
+        )
+        .as_string(None)
     )
 
 
 def _scan(
-    relation: str,
-    columns: Sequence[Mapping[str, str]],
-    ways: Mapping[str, str],
-    rows: sql.Composable | None = None,
+    relation: str, columns: Sequence[Mapping[str, str]], ways: Mapping[str, str]
 ) -> sql.Composable:
-    """What of `columns` mentions the role; `ways` to tell, by kind of column; in `rows` alone."""
-    source = sql.SQL("{rows} WHERE {mentioned}").format(
-        rows=rows or _catalog(relation),
+    """What of `columns` mentions the role; `ways` to tell, by kind of column."""
+    return sql.SQL("SELECT {what} FROM {relation} WHERE {mentioned}").format(
+        what=_label(relation, columns),
+        relation=_catalog(relation),
         mentioned=sql.SQL(" OR ").join(_mention(row, ways) for row in columns),
     )
-    return _labelled(".".join([relation, *(row["attribute"] for row in columns)]), source)
 
 
-def _labelled(label: str, source: sql.Composable) -> sql.Composable:
-    return sql.SQL("SELECT {label} FROM {source}").format(label=sql.Literal(label), source=source)
+def _label(relation: str, columns: Iterable[Mapping[str, str]]) -> sql.Composable:
+    return sql.Literal(".".join([relation, *(row["attribute"] for row in columns)]))
 
 
 def _catalog(relation: str) -> sql.Identifier:

@@ -1,5 +1,6 @@
 """The search for what is left of a role finds what the server's own bookkeeping has lost."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -98,6 +99,23 @@ def test_what_a_transaction_older_than_the_role_gave_it_is_told(
         older.commit()
     engine.close(role)
     assert engine.remove(role).residue == ("1 in pg_class.relacl",)
+
+
+def test_what_was_written_just_before_a_role_was_made_is_not_taken_apart(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    """On a connection in use, too: the note is of the moment, not of when the connection was made."""
+    first = _created(shop, engine, "plant102")
+    with shop.connect() as admin:
+        row = admin.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        role = _created(shop, engine, "plant103")
+        note = admin.execute("SELECT shobj_description(%s, 'pg_authid')", [role.oid]).fetchone()
+    assert row is not None
+    assert note is not None
+    assert json.loads(note[0])["since"] > row[0]
+    for each in (first, role):
+        engine.close(each)
+        assert engine.remove(each).clean
 
 
 @pytest.mark.parametrize("comment", ["NULL", "'{}'", "'{\"since\": 99999999999}'"])

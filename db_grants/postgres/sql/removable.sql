@@ -8,7 +8,7 @@ SELECT 1 / (NOT EXISTS (SELECT FROM unnest($1, $2) AS wanted (oid, name) -- as `
                          WHERE NOT EXISTS (SELECT FROM pg_roles r
                                             WHERE r.oid = wanted.oid AND r.rolname = wanted.name AND {ours}
                                            OFFSET 0))
-            AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE usesysid = ANY ($1))
+            AND NOT EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE usesysid = ANY ($1))
             AND NOT EXISTS (SELECT FROM pg_prepared_xact() WHERE ownerid = ANY ($1))
             {more})::int AS right,
        ({note}) AS since,
