@@ -213,13 +213,17 @@ class Desk:
         """The reason was sent."""
         place = forms.metadata_source(origin.view)
         source = access.Source(channel_id=place[0], ts=place[1]) if place else None
-        request_id = forms.metadata_id(origin.view)
+        request_id, reason = forms.metadata_id(origin.view), forms.comment(origin.view)
+        if not reason:
+            raise errors.InvalidDraft(
+                {"comment": "Say why, in a few words: the requester reads it."}
+            )
         self._await_note(request_id, source)
         self._access.review(
             request_id,
             origin.user_id,
             model.Answer.DENY,
-            forms.comment(origin.view),
+            reason,
             source=source,
         )
 

@@ -287,6 +287,7 @@ _BESIDE = {
     "tables": Field.TABLES,
     "duration": Field.DURATION,
     "justification": Field.WHY,
+    "comment": Field.COMMENT,
 }
 
 

@@ -140,6 +140,8 @@ def test_a_denial_needs_a_reason_and_reaches_the_requester(acme: Acme) -> None:
     acme.workspace.click(BO, card, "Deny…")
     acme.window(BO, "Reason")
     assert acme.workspace.submit(BO, values={"Reason": ""}) is not None
+    blank = acme.workspace.submit(BO, values={"Reason": "  \n "})
+    assert "Say why, in a few words" in str(blank)
     assert acme.workspace.submit(BO, values={"Reason": "use <!channel> *staging*"}) is None
     card = acme.wait_card("Denied by Bo: use <!channel> *staging*")
     assert "<!channel>" not in card.text
