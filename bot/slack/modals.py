@@ -12,6 +12,7 @@ from bot.telling import render
 from db_grants.spec import CONNECTIONS, Credential, TableScope
 
 COMMENT_LONGEST = 500  # characters
+_ANSWERED = {model.Answer.APPROVE: "Approved", model.Answer.DENY: "Denied"}
 
 
 def waiting(title: str) -> blocks.Block:
@@ -189,13 +190,31 @@ def _rule(request: model.AccessRequest, around: words.Around) -> list[blocks.Blo
     return [blocks.section(render.Mrkdwn(render.cut(text, blocks.SECTION_TEXT)))]
 
 
+def _settled(story: model.Story) -> str:
+    """How it was settled, where no review says so."""
+    match story.request.status:
+        case model.RequestStatus.APPROVED:
+            return "" if story.reviews else f"Approved {words.decided(story)}"
+        case model.RequestStatus.DENIED:
+            return (
+                "" if story.reviews else f"Denied by {words.person(story.request.decided_by_name)}"
+            )
+        case model.RequestStatus.CANCELLED:
+            return "Withdrawn"
+        case model.RequestStatus.EXPIRED:
+            return "Lapsed, nobody decided in time"
+    return "Superseded: what was asked for has changed"
+
+
 def _history(story: model.Story) -> render.Mrkdwn:
     """The steps with their times, from the record."""
     request, grant = story.request, story.grant
     steps = [(request.created_at, f"Asked by {render.name(request.requester_name)}")]
-    steps += [(r.at, f"{r.answer.value}: {render.name(r.reviewer_name)}") for r in story.reviews]
-    if request.decided_at:
-        steps.append((request.decided_at, request.status.value.capitalize()))
+    steps += [
+        (r.at, f"{_ANSWERED[r.answer]} by {render.name(r.reviewer_name)}") for r in story.reviews
+    ]
+    if request.decided_at and (settled := _settled(story)):
+        steps.append((request.decided_at, settled))
     if grant and grant.activated_at:
         steps.append((grant.activated_at, f"Live as {render.escape(grant.role_name)}"))
     if grant and grant.access_ended_at:

@@ -188,6 +188,24 @@ def test_a_window_that_asks_again_carries_an_id_and_where_it_was_opened() -> Non
     assert forms.metadata_source(modals.revoke("x", None)) is None
 
 
+@pytest.mark.parametrize(
+    ("which", "steps"),
+    [
+        ("denied", ["Asked by Ana Lima", "Denied by Bo"]),
+        ("cancelled", ["Asked by Ana Lima", "Withdrawn"]),
+        ("lapsed", ["Asked by Ana Lima", "Lapsed, nobody decided in time"]),
+        ("superseded", ["Asked by Ana Lima", "Superseded: what was asked for has changed"]),
+        ("granting", ["Asked by Ana Lima", "Approved by Bo"]),
+    ],
+)
+def test_details_tell_each_step_once_and_in_words(which: str, steps: list[str]) -> None:
+    story = stories.EVERY[which]
+    at = story.request.decided_at or story.request.created_at + timedelta(minutes=2)
+    story = replace(story, request=replace(story.request, decided_at=at))
+    told = modals.details(story, stories.around())["blocks"][-1]["text"]["text"]
+    assert [line.partition(">  ")[2] for line in told.splitlines()] == steps
+
+
 def test_details_hold_every_step_in_the_database() -> None:
     steps = [f"GRANT atom_{n} TO jit_7k2mq4ab" for n in range(400)]
     view = modals.details(stories.EVERY["active"], stories.around(), steps)
