@@ -12,6 +12,7 @@ from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 
 REFUSED = "refused"  # the kind under which an engine counts what the server refused
 
+_MAKING = timedelta(seconds=60)  # it takes less to make a role, and the deadline counts from before
 _COMPLETE = frozenset({Evidence.STATEMENT_LOG})
 # PostgreSQL's words (aclchk.c); the name may be quoted and may hold anything
 _DENIED = re.compile(
@@ -61,6 +62,14 @@ class Summary:
     sessions_cut: int
     quarantined: tuple[str, ...]
     residue: tuple[str, ...]
+
+    @property
+    def shortened(self) -> timedelta | None:
+        """How much was left of what was granted, where somebody brought the deadline nearer."""
+        if self.granted is None or self.activated_at is None:
+            return None
+        left = self.expires_at - self.activated_at
+        return left if self.granted - left > _MAKING else None
 
     @property
     def verified(self) -> bool:

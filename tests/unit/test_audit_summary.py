@@ -178,6 +178,9 @@ def test_a_grant_that_never_came_alive_was_not_granted() -> None:
 def test_a_deadline_that_was_brought_nearer_does_not_change_what_was_granted() -> None:
     found = summary.summarise(story(expires_at=START + MINUTE))
     assert (found.granted, found.expires_at) == (30 * MINUTE, START + MINUTE)
+    assert found.shortened == MINUTE
+    in_full = START + 30 * MINUTE - timedelta(seconds=9)  # made nine seconds after it was intended
+    assert summary.summarise(story(expires_at=in_full)).shortened is None
 
 
 def test_a_request_without_a_grant_has_no_summary() -> None:

@@ -57,6 +57,11 @@ def link(request_id: str) -> render.Mrkdwn:
     return render.link("https://acme.test/p1", request_id)
 
 
+def test_a_summary_tells_that_the_deadline_was_brought_nearer() -> None:
+    said = reports.grant_summary(ended(expires_at=LIVE_SINCE + timedelta(minutes=4)), around())
+    assert "granted 30 min, shortened to 4 min, <!date^" in said
+
+
 def test_a_summary_tells_everything_that_is_known() -> None:
     late = END + timedelta(seconds=0.2)
     said = reports.grant_summary(ended(access_ended_at=late), around()).splitlines()
