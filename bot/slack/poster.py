@@ -1,7 +1,8 @@
 """Says in Slack what the outbox holds. Implements `outbox.Poster`: each row drawn from the record."""
 
+import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import slack_sdk
@@ -45,6 +46,8 @@ _PLAIN = {
     "not_enabled": "the Home tab is not switched on for this app",
 }
 WAIT_FOR_OPERATOR = 30.0  # seconds between attempts while a token is refused
+CARD_WITHIN = timedelta(seconds=2)  # for which a line waits for the card it links to
+_LOOK_EVERY = 0.05  # seconds
 
 Story = model.Story
 Ref = model.MessageRef
@@ -131,8 +134,23 @@ class Poster:
         return self._reply(Kind.THREAD, story, _spoken(reports.thread(story, row.data)))
 
     def _audit_line(self, row: store.OutboxRow, story: Story, around: words.Around) -> Ref:
+        self._await_card(row, story)
         said = reports.audit(story, around, row.data, self.link)
         return self._audit(Kind.AUDIT, story.request.id, _spoken(said))
+
+    def _await_card(self, row: store.OutboxRow, story: Story) -> None:
+        """What nobody had to decide is live before its card is posted, and the line links to that.
+
+        A line that has waited for Slack anyway goes as it is.
+        """
+        since, until = row.created_at, time.monotonic() + CARD_WITHIN.total_seconds()
+        while (
+            story.message(Kind.CARD) is None
+            and time.monotonic() < until
+            and self._clock.now() - since < CARD_WITHIN
+        ):
+            time.sleep(_LOOK_EVERY)
+            story = self._store.story(story.request.id)
 
     def _alarms(self) -> alarm.Board:
         def mentions() -> list[render.Mrkdwn]:

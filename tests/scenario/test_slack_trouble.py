@@ -7,7 +7,7 @@ import pytest
 
 from bot import errors, model, slack
 from bot.slack import client, identity
-from tests.scenario.conftest import ACCESS, ANA, BO, Acme, text_of
+from tests.scenario.conftest import ACCESS, ANA, AUDIT, BO, Acme, text_of
 
 
 @pytest.mark.fault(
@@ -229,3 +229,12 @@ def test_somebody_of_whose_groups_slack_says_nothing_is_not_offered_nothing(acme
     acme.workspace.trouble.fail("usergroups.users.list", "internal_error", n=1000)
     acme.slash(ANA, "/jit")
     acme.window(ANA, "Could not ask Slack what you may request.")
+
+
+def test_the_line_of_what_nobody_decided_links_to_its_card_however_slow_slack_is(
+    acme: Acme,
+) -> None:
+    acme.workspace.trouble.slow_ms = 300
+    acme.slash(ANA, "/jit write_logs 10m because")
+    said = acme.saying(lambda: acme.workspace.messages(AUDIT), "Ana Lima has write_logs")
+    assert "/archives/" in said.text
