@@ -1,12 +1,13 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import chat, companies, crashes, edges, ends, grants, switch
+from bench.cases import beside, chat, companies, crashes, edges, ends, grants, switch
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
     "grant": grants.overhead,
     "lifecycles": grants.lifecycles,
     "tables": grants.tables,
+    "beside": beside.beside,
     "live": grants.live_grants,
     "at-once": grants.at_once,
     "lateness": ends.lateness,
