@@ -35,7 +35,7 @@ class Cleaning(attempts.Phase[spec.Removed]):
     """Removes roles."""
 
     open = False
-    most = 100
+    most = 200
 
     def attempt_some(self, target: str) -> int:
         """As for every phase."""

@@ -25,7 +25,7 @@ class Closing(attempts.Phase[spec.Closed]):
     """Shuts doors."""
 
     open = True
-    most = 100
+    most = 200
 
     def __init__(self, *, known: lastknown.Known, **given: Any) -> None:
         super().__init__(**given)

@@ -98,19 +98,28 @@ def _run(
     rows: Sequence[Row],
 ) -> None:
     on_sqlite = connection.dialect.name == "sqlite"
-    ways = [(key, *_way(table.c[key], on_sqlite=on_sqlite)) for key in keys]
-    plain = [
-        {name: None if (value := row[key]) is None else say(value) for key, name, say in ways}
-        for row in rows
+    ways = [_way(table.c[key], on_sqlite=on_sqlite) for key in keys]
+    names = [name for name, _ in ways]
+    columns_ = [
+        _told(say, [row[key] for row in rows]) for key, (_, say) in zip(keys, ways, strict=True)
     ]
-    names = [name for _, name, _ in ways]
+    plain = zip(*columns_, strict=True)
     with faults.cursor_of(connection) as cursor:
         if on_sqlite:
-            text = statement(table.name, names, None)
-            cursor.executemany(text, [tuple(row.values()) for row in plain])
+            cursor.executemany(statement(table.name, names, None), plain)
         else:
             text = statement(table.name, names, _recordset(connection.dialect, table, keys))
-            cursor.execute(text, (_as_json(plain),))
+            cursor.execute(text, (_as_json([dict(zip(names, row, strict=True)) for row in plain]),))
+
+
+def _told(say: Callable[[Any], Any], values: Sequence[Any]) -> Sequence[Any]:
+    """The values of one column. Mostly they are one and the same, which is then put in words once."""
+    first = values[0] if values else None
+    if all(value is first for value in values):
+        return [None if first is None else say(first)] * len(values)
+    if say is _same:
+        return values
+    return [None if value is None else say(value) for value in values]
 
 
 def _insertion(table: str, names: Sequence[str], given: str | None, *, but_taken: bool) -> str:

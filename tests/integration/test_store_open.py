@@ -130,11 +130,12 @@ def test_sqlite_is_durable_private_and_checks_its_references(
         submit(store)
         with store._database.write() as connection:
             asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            asked += ("wal_autocheckpoint",)
             found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
-        assert found == ["wal", 2, 1, 5000]
+        assert found == ["wal", 2, 1, 5000, 4000]
         with store._database.lease() as connection:  # a power cut ends all claims as well
             found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
-        assert found == ["wal", 1, 1, 5000]
+        assert found == ["wal", 1, 1, 5000, 4000]
         for file in tmp_path.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
         with pytest.raises(errors.Conflict), store.begin(ANA) as tx:
