@@ -25,7 +25,8 @@ from bot import errors
 from bot.store import faults, tip
 
 URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
-_CHECKPOINT = 4000  # pages of SQLite's log (16 MB), then they are copied: a crowd writes as many
+# SQLite's log is copied into the file at so many pages (16 MB); a crowd of ends writes as many.
+_LATER_CHECKPOINT = "PRAGMA wal_autocheckpoint = 4000"
 _TRUSTED = 10.0  # seconds that an idle connection is taken for alive, unless it has news
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -257,7 +258,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     try:
         _use_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+        cursor.execute(_LATER_CHECKPOINT)
         cursor.execute("PRAGMA foreign_keys = ON")
     finally:
         cursor.close()
