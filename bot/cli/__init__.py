@@ -3,6 +3,7 @@
 A mistake of an operator's prints one sentence; a bug prints a traceback and a reference to quote.
 """
 
+import errno
 import importlib
 import secrets
 import sys
@@ -35,6 +36,7 @@ _COMMANDS = {  # name: module and function, in the order in which people meet th
     "reconcile": "reconcile:reconcile",
     "clock": "clock:clock",
 }
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 ENV_FILE = Path(".env")
 _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 
@@ -57,8 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         return _say(mistake, mistake.code)
     except errors.JitError as refusal:
         return _say(refusal, FINDINGS)
-    except Exception:  # noqa: BLE001 - the top of the process: whatever it is, it is a bug
-        return _bug()
+    except Exception as error:  # noqa: BLE001 - the top of the process: whatever else it is, is a bug
+        return _unexpected(error)
     return OK
 
 
@@ -121,8 +123,11 @@ def _say(error: Exception, code: int) -> int:
     return code
 
 
-def _bug() -> int:
-    traceback.print_exc()
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        full = errors.OperatorError(f"The answer cannot be written: {error.strerror}.")
+        return _say(full, full.code)
+    traceback.print_exception(error)
     reference = f"{secrets.token_hex(2)}-{secrets.token_hex(1)}".upper()
     print(f"That is a bug in jit. Reference {reference}.", file=sys.stderr)
     return BUG

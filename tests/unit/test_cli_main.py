@@ -127,3 +127,20 @@ def test_the_demo_names_itself_as_it_can_be_typed_again(
         assert done.returncode == 0, done.stderr
     else:
         assert words == [called]
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_answer_that_finds_no_room_is_no_bug() -> None:
+    with pathlib.Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bot", "catalog", "schema"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "The answer cannot be written: No space left on device.\n",
+    )
