@@ -39,9 +39,15 @@ def revoke(
         raise errors.OperatorError("Name one grant, or --all of them.")
     with _grants(ctx) as (grants, store):
         ids: list[str] = []
-        for some in _revoked(grants, grant_id, comment):
-            ids += some
-            print("".join(f"{one}: revoking.\n" for one in some), end="")
+        try:
+            for some in _revoked(grants, grant_id, comment):
+                ids += some
+                print("".join(f"{one}: revoking.\n" for one in some), end="")
+        except errors.TooLate as already:
+            ids += _ending_already(store, grant_id if wait else None)
+            if not ids:
+                raise
+            print(f"{ids[0]}: {already}")
         if not ids:
             print("Nothing is granted.")
         elif wait:
@@ -88,6 +94,12 @@ def _revoked(
     else:
         grants.revoke_as_operator(desk.id_of(grant_id), login, comment)
         yield (desk.id_of(grant_id),)
+
+
+def _ending_already(store: "stores.Store", grant_id: str | None) -> list[str]:
+    """That grant, if it can still be waited for."""
+    known = store.find_grant(desk.id_of(grant_id)) if grant_id is not None else None
+    return [known.id] if known is not None and known.status in model.LIVE_GRANT else []
 
 
 @contextmanager

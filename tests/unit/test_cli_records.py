@@ -207,6 +207,17 @@ def test_wait_gives_up_in_words_when_nothing_ends_it(jit, world, bot):
     assert f"{live}: still has access; is the bot running?" in out
 
 
+def test_what_is_ending_already_is_waited_for(jit, world, bot):
+    live = world.live(bot)
+    assert jit("revoke", live)[0] == 0
+    code, out, err = jit("revoke", live, "--wait", "--patience", "0.1")
+    assert (code, err) == (1, "")
+    assert f"{live}: still has access; is the bot running?" in out
+    assert jit("revoke", live)[0] == 1  # nothing to wait for: it is said that it was done before
+    bot.grants.end(live)
+    assert jit("revoke", live, "--wait")[0] == 1  # over
+
+
 def test_the_chain_is_verified(jit, world, bot):
     world.live(bot)
     code, out, _ = jit("audit", "verify")
