@@ -26,6 +26,17 @@ DEPUTIES = (  # functions of that schema which make, change and drop temporary r
     "jit_admin.lend_roles(text[])",
     "jit_admin.drop_roles(text[])",
 )
+ALL_DEPUTIES = (  # with those of what else concerns our roles: a bot that has them needs no power itself
+    *DEPUTIES,
+    "jit_admin.mend_role(text, text, integer, timestamptz, text, boolean)",
+    "jit_admin.make_narrowed_role(text[])",
+    "jit_admin.drop_narrowed_roles()",
+    "jit_admin.shut_scope_role(text)",
+    "jit_admin.reset_scope_role(text, text)",
+    "jit_admin.lend_scope_role(text)",
+    "jit_admin.return_scope_role(text)",
+    "jit_admin.take_back_membership(text, text, text)",
+)
 SUBSET_PREFIX = "jit_u_"
 LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
 TEMPORARY = "^jit_[a-z0-9]{4,40}$"  # the same: the role of a grant

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ class Shop:
     database: str
     admin_url: str
     bot_url: str
+    script: str = field(default="", repr=False)  # what the bootstrap printed
     engines: list[Any] = field(default_factory=list)
 
     def scope(self, name: str = "read_customer_data") -> Scope:
@@ -122,18 +123,58 @@ def make_shop(server: postgres.Server, database: str) -> Shop:
         server.admin_url, script, bot_password=BOT_PASSWORD, database=database
     )
     admin_url = _shop().in_database(server.admin_url, database)
-    return Shop(server=server, database=database, admin_url=admin_url, bot_url=bot_url)
+    return Shop(
+        server=server, database=database, admin_url=admin_url, bot_url=bot_url, script=script
+    )
 
 
 @contextlib.contextmanager
-def without_deputies(shop: Shop) -> Iterator[None]:
-    """The bot may not call the bootstrap's functions for roles, as on a target prepared long ago."""
-    functions = ", ".join(naming.DEPUTIES)
+def without_deputies(shop: Shop, missing: Sequence[str] = naming.ALL_DEPUTIES) -> Iterator[None]:
+    """As on a target prepared long ago, without these functions of the bootstrap: the bot has power
+    over roles of its own. In the end the bootstrap is run again.
+    """
     with shop.connect() as admin:
-        admin.execute(sql.SQL(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {shop_bot()}"))
+        admin.execute(sql.SQL(_earlier(admin, missing)))  # type: ignore[arg-type]
     yield
     with shop.connect() as admin:
-        admin.execute(sql.SQL(f"GRANT EXECUTE ON FUNCTION {functions} TO {shop_bot()}"))
+        admin.execute(sql.SQL(shop.script))  # type: ignore[arg-type]
+
+
+_LEND = """
+CREATE OR REPLACE FUNCTION jit_admin.lend_roles(names text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    name text;
+BEGIN
+    PERFORM jit_admin.require_temporary(names, false);
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        FOREACH name IN ARRAY names LOOP
+            EXECUTE format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', name, session_user);
+        END LOOP;
+    END IF;
+END
+$body$"""  # as the bootstrap made it while the bot changed what was out of the ordinary itself
+
+
+def _earlier(admin: psycopg.Connection, missing: Sequence[str]) -> str:
+    """What an earlier bootstrap gave the bot, and what it had not yet."""
+    bot = shop_bot()
+    steps = [
+        f"REVOKE EXECUTE ON FUNCTION {', '.join(missing)} FROM {bot}",
+        f"REVOKE SELECT ON jit_admin.scope_roles FROM {bot}",
+        f"ALTER ROLE {bot} CREATEROLE",
+        f"GRANT SET ON PARAMETER log_statement TO {bot}",
+    ]
+    if admin.info.server_version >= 160000:
+        option = "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        listed = admin.execute("SELECT name FROM jit_admin.scope_roles").fetchall()
+        steps += [f"GRANT {name} TO {bot} {option}" for (name,) in listed]
+    if missing == naming.ALL_DEPUTIES:  # nor was anything listed then
+        steps.append("DELETE FROM jit_admin.listing")
+    else:
+        steps.append(_LEND)
+    return ";".join(steps)
 
 
 def drop_shop(made: Shop) -> None:

@@ -9,10 +9,21 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import atoms, queries
+from db_grants.postgres import atoms, plan, queries
 from db_grants.spec import Privilege, Scope
 
 BOT_ROLE = "jit_bot"
+
+_READERS = 2  # functions for the bot in `bootstrap_log`
+_PARTS = ("log", "listing", "deputies", "scope_roles", "powers", "tail")
+_WITHIN = (  # what the functions for the bot call: not even the bot may
+    "jit_admin.require_temporary(text[], boolean)",
+    "jit_admin.require_furniture(text, integer, timestamptz, text, boolean)",
+    "jit_admin.furnish_role(text, text, text, boolean)",
+    "jit_admin.strip_roles(text[])",
+    "jit_admin.require_scope_role(text)",
+    "jit_admin.narrowed_name(text[])",
+)
 
 
 def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) -> str:
@@ -22,7 +33,7 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
             raise errors.InvalidScope(
                 f"The scope {scope.name} is for the database {scope.database}, not {database}."
             )
-    names: dict[str, sql.Composable | str | list[str]] = {
+    names: dict[str, sql.Composable | str | int | list[str]] = {
         "bot": sql.Identifier(bot_role),
         "bot_name": bot_role,
         "database": database,
@@ -30,17 +41,21 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
         "bookkeeping": naming.BOOKKEEPING,
         "lasting": naming.LASTING,
         "temporary": naming.TEMPORARY,
+        "subsets": naming.SUBSETS,
         "quarantine": naming.QUARANTINE,
-        "deputies": list(naming.DEPUTIES),
+        "deputies": list(naming.ALL_DEPUTIES),
+        "within": list(_WITHIN),
+        "made_for_grant": queries.made_for_grant(),
+        "unused_subsets": queries.unused_subsets(listed=True),
+        "lock": plan.SUBSET_LOCK,
+        "functions": len(naming.ALL_DEPUTIES) + _READERS,
     }
     parts = [
         _title(database, bot_role),
         queries.query("bootstrap_head", **names),
-        *_atoms(scopes, bot_role),
-        *_entitlements(scopes, bot_role),
-        queries.query("bootstrap_log", **names),
-        queries.query("bootstrap_deputies", **names),
-        queries.query("bootstrap_tail"),
+        *_atoms(scopes),
+        *_entitlements(scopes),
+        *(queries.query(f"bootstrap_{part}", **names) for part in _PARTS),
     ]
     return sql.SQL("\n\n").join(parts).as_string(None) + "\n"
 
@@ -60,14 +75,14 @@ def _comment(text: str) -> sql.SQL:
     return sql.SQL("-- " + " ".join(text.split("\n")).replace("\r", " "))
 
 
-def _atoms(scopes: Sequence[Scope], bot_role: str) -> Iterator[sql.Composable]:
+def _atoms(scopes: Sequence[Scope]) -> Iterator[sql.Composable]:
     yield _comment("What may be granted, each table and kind of use in a role of its own.")
     made = {atom.role: atom for scope in scopes for atom in atoms.of_scope(scope)}
     for atom in made.values():
-        yield sql.SQL("\n").join([_comment(atom.label), *_atom(atom, bot_role)])
+        yield sql.SQL("\n").join([_comment(atom.label), *_atom(atom)])
 
 
-def _atom(atom: atoms.Atom, bot_role: str) -> Iterator[sql.Composable]:
+def _atom(atom: atoms.Atom) -> Iterator[sql.Composable]:
     role = sql.Identifier(atom.role)
     table = sql.Identifier(atom.table.schema, atom.table.table)
     yield sql.SQL("CALL pg_temp.jit_role({}, 'NOLOGIN');").format(sql.Literal(atom.role))
@@ -78,7 +93,7 @@ def _atom(atom: atoms.Atom, bot_role: str) -> Iterator[sql.Composable]:
         yield sql.SQL("CALL pg_temp.jit_sequences({}, {});").format(
             sql.Literal(table.as_string(None)), sql.Literal(atom.role)
         )
-    yield _administered(atom.role, bot_role)
+    yield _listed(atom.role, "atom")
 
 
 def _privileges(atom: atoms.Atom) -> sql.Composable:
@@ -91,7 +106,7 @@ def _privileges(atom: atoms.Atom) -> sql.Composable:
     )
 
 
-def _entitlements(scopes: Sequence[Scope], bot_role: str) -> Iterator[sql.Composable]:
+def _entitlements(scopes: Sequence[Scope]) -> Iterator[sql.Composable]:
     yield _comment(
         "What people ask for: each carries the roles above, and a grant is one membership."
     )
@@ -105,13 +120,13 @@ def _entitlements(scopes: Sequence[Scope], bot_role: str) -> Iterator[sql.Compos
                 sql.SQL("CALL pg_temp.jit_carries({}, ARRAY[{}]);").format(
                     sql.Literal(role), sql.SQL(", ").join(map(sql.Literal, carried))
                 ),
-                _administered(role, bot_role),
+                _listed(role, "entitlement"),
             ]
         )
 
 
-def _administered(role: str, bot_role: str) -> sql.Composable:
-    """The bot may hand the role out, and neither has its privileges nor can take them on."""
-    return sql.SQL(
-        "CALL pg_temp.jit_member({}, {}, 'ADMIN TRUE, INHERIT FALSE, SET FALSE');"
-    ).format(sql.Literal(role), sql.Literal(bot_role))
+def _listed(role: str, kind: str) -> sql.Composable:
+    """The bot may hand it out, or make a narrowed scope's role of it."""
+    return sql.SQL("INSERT INTO pg_temp.jit_wanted VALUES ({}, {}) ON CONFLICT DO NOTHING;").format(
+        sql.Literal(role), sql.Literal(kind)
+    )

@@ -238,7 +238,7 @@ class _Closing:
             if row["kind"] == "own":
                 lasting.roll_back(self._pool, row["role"], row["database"], row["what"])
             else:
-                lasting.roll_back_as_lasting(self._pool, self._link, row, self._link.version)
+                lasting.roll_back_as_lasting(self._pool, self._link, row)
         undone = tuple(lasting.in_words(row) for row in prepared if row["kind"] != "own")
         again = self._cut([role]).sessions.get(role.oid, [])
         return undone, (*found, *(session for session in again if session not in found))

@@ -7,10 +7,11 @@ from typing import Any
 from psycopg import sql
 
 from db_grants import naming
-from db_grants.postgres import atoms, inspect, lasting, links, queries
+from db_grants.postgres import atoms, deputy, inspect, lasting, links, queries
 from db_grants.spec import Finding, Privilege, Scope, Severity
 
 _AGAIN = "run the bootstrap SQL (`jit bootstrap`) on the target again"
+_EVERYWHERE = "run the bootstrap SQL in every database of this server that has one, then here again"
 _OLDEST = 150000  # server_version_num
 _SKEW = 5.0  # seconds
 _Held = tuple[str, str, str, str, str]  # kind, schema, name, column, privilege
@@ -20,18 +21,29 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
     """Every finding, or one that says all is well."""
     wanted = {atom.role: atom for scope in scopes for atom in atoms.of_scope(scope)}
     entitlements = [naming.scope_role(scope.name, scope.database) for scope in scopes]
+    link.forget()  # a function of the bootstrap may have been taken away
+    listed = deputy.all_at_hand(link)
     server, roles, held, amiss = link.ask(
-        queries.query("doctor_server", deputies=queries.deputies()),
-        queries.query("doctor_roles", roles=[*wanted, *entitlements]),
+        queries.query(
+            "doctor_server",
+            deputies=queries.deputies(),
+            all_deputies=queries.all_deputies(),
+            can_end=queries.can_end(),
+            lasting=naming.LASTING,
+            temporary=naming.TEMPORARY,
+        ),
+        queries.query(
+            "doctor_roles", roles=[*wanted, *entitlements], handed_out=_handed_out(listed=listed)
+        ),
         queries.query("doctor_privileges", roles=[*wanted, *entitlements]),
-        lasting.look(),
+        lasting.look(listed=listed),
     )
     passwords, doors = _where_visible(link, server[0])
     known = {row["name"]: row for row in roles}
     found = [
         *_server(server[0]),
         *_clock(server[0], now),
-        *_roles(server[0], scopes, known),
+        *_roles(scopes, known),
         *_privileges(wanted, known, held),
         *lasting.findings(
             [row for row in amiss if row["kind"] != "login" or row["role"] not in known], passwords
@@ -41,6 +53,16 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
     if any(finding.severity is not Severity.OK for finding in found):
         return tuple(found)
     return (*found, _finding(Severity.OK, "privileges", "all scopes are prepared as declared"))
+
+
+def _handed_out(*, listed: bool) -> sql.Composable:
+    """The expression that tells whether the bot may hand the role `r` out."""
+    if listed:
+        return queries.query("listed")
+    return sql.SQL(
+        f"(current_setting('server_version_num')::int < {inspect.INHERIT_OPTION}"
+        " OR pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION'))"
+    )
 
 
 def _where_visible(link: links.Link, server: dict[str, Any]) -> tuple[links.Rows, links.Rows]:
@@ -79,16 +101,20 @@ def _server(row: dict[str, Any]) -> Iterator[Finding]:
         yield _finding(
             Severity.WARNING,
             "server",
-            f"on PostgreSQL {version} the bot's CREATEROLE lets it hand out any role but a superuser's,"
-            " and change any other role's password; holders may SET ROLE to their scope's roles and"
-            " leave things behind as those, which every end looks for and takes back",
+            f"on PostgreSQL {version} holders may SET ROLE to their scope's roles and leave things behind as"
+            " those, which every end looks for and takes back",
             "use PostgreSQL 16 or newer",
         )
     else:
         yield _finding(Severity.OK, "server", f"PostgreSQL {version}")
     for severity, good, message, remedy in _needs(row):
         if not good:
-            yield _finding(severity, "bot role" if remedy == _AGAIN else "server", message, remedy)
+            yield _finding(
+                severity,
+                "bot role" if remedy in (_AGAIN, _EVERYWHERE) else "server",
+                message,
+                remedy,
+            )
 
 
 def _clock(row: dict[str, Any], now: datetime) -> Iterator[Finding]:
@@ -108,24 +134,11 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
     bot = row["bot"]
     error, warning = Severity.ERROR, Severity.WARNING
     yield warning, not row["superuser"], f"{bot} is a superuser", _AGAIN
-    yield error, row["createrole"] or row["superuser"], f"{bot} may not create roles", _AGAIN
+    yield from _power(row)
     yield error, row["inherit"], f"{bot} is NOINHERIT and could not cut sessions", _AGAIN
     yield error, row["bookkeeping"], "the role jit_managed is missing", _AGAIN
     yield error, row["quarantine"], "the role jit_quarantine is missing or not the bot's", _AGAIN
-    yield error, row["may_log"], f"{bot} may not switch statement logging on", _AGAIN
     yield warning, row["sees_sessions"], f"{bot} lacks pg_read_all_stats", _AGAIN
-    yield (
-        warning,
-        row["deputies"],
-        "not all functions for temporary roles are there: grants and ends grow slower with their number",
-        _AGAIN,
-    )
-    yield (
-        error,
-        row["beyond_us"] == 0,
-        f"temporary roles that only those functions could end: {row['beyond_us']}",
-        _AGAIN,
-    )
     yield warning, row["log_reader"], "the statement log cannot be read", _AGAIN
     yield (
         warning,
@@ -153,9 +166,50 @@ def _needs(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
     )
 
 
-def _roles(
-    server: dict[str, Any], scopes: Sequence[Scope], known: dict[str, dict[str, Any]]
-) -> Iterator[Finding]:
+def _power(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
+    """Over roles: by the functions of the bootstrap, or else of the bot's own."""
+    bot, all_deputies = row["bot"], row["all_deputies"]
+    own = row["createrole"] or row["superuser"]
+    error, warning = Severity.ERROR, Severity.WARNING
+    yield (
+        warning,
+        row["deputies"],
+        "not all functions for temporary roles are there: grants and ends grow slower with their number",
+        _AGAIN,
+    )
+    yield (
+        error,
+        row["beyond_us"] == 0,
+        f"temporary roles that only those functions could end: {row['beyond_us']}",
+        _AGAIN,
+    )
+    if not all_deputies:
+        yield error, own, f"{bot} may not create roles", _AGAIN
+        yield error, row["may_log"], f"{bot} may not switch statement logging on", _AGAIN
+        yield (
+            warning,
+            not row["deputies"],
+            f"the bootstrap is an earlier one: {bot} needs CREATEROLE, and may {_may(row)} by itself",
+            _AGAIN,
+        )
+        return
+    yield warning, not row["createrole"], f"{bot} has CREATEROLE and needs it no more", _EVERYWHERE
+    yield (
+        warning,
+        row["administers"] == 0,
+        f"{bot} may hand out roles by itself and needs that no more: {row['administers']}",
+        _EVERYWHERE,
+    )
+
+
+def _may(row: dict[str, Any]) -> str:
+    """What CREATEROLE comes to."""
+    if row["before_16"]:
+        return "hand out any role but a superuser's, and change any other role's password,"
+    return "hand out every scope role"
+
+
+def _roles(scopes: Sequence[Scope], known: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     for scope in scopes:
         carried = {atom.role for atom in atoms.of_scope(scope)}
         name = naming.scope_role(scope.name, scope.database)
@@ -174,7 +228,7 @@ def _roles(
                 "this scope role can log in or has powers",
                 f"ALTER ROLE {name} …",
             )
-        if not row["administered"] and server["version"] >= inspect.INHERIT_OPTION:
+        if not row["handed_out"]:
             yield _finding(Severity.ERROR, name, "the bot may not hand this role out", _AGAIN)
 
 

@@ -122,15 +122,14 @@ class PostgresEngine:
         already proven gone. So the server itself refuses to commit after `end`.
         """
         with self._links.link() as link:
+            link.forget()  # a function of the bootstrap may have been taken away
             server = link.server()
             opened = plan.opening(spec)
             left = _left(end)
             if opened:
                 link.ask(*opened)
             state = inspect.for_grant(link, spec)
-            steps = [step.sql for step in plan.create(spec, state)]
-            if steps and state.role is not None:  # a deputy made it, perhaps
-                steps = [*deputy.lending(link, spec.role_name), *steps]
+            steps = deputy.bringing(link, spec, state)
             begin = [] if opened else [sql.SQL("BEGIN")]
             left = left if opened else _left(end)
             results = link.ask(*begin, *steps, inspect.role_query(spec.role_name))

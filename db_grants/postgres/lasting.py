@@ -10,19 +10,18 @@ or an interrupted step of our own. Then a plain end looks no more than once a mi
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
 from psycopg import sql
 
 from db_grants import errors, naming
-from db_grants.postgres import failures, inspect, links, queries
+from db_grants.postgres import deputy, failures, inspect, links, queries
 from db_grants.spec import Finding, Severity
 
 LOOK = "a look at lasting roles"
 _EVERY = 60.0  # seconds between two such looks of plain ends, from 16 on
-_BOT = sql.SQL("CURRENT_USER")
 
 
 def is_due(link: links.Link) -> bool:
@@ -30,11 +29,15 @@ def is_due(link: links.Link) -> bool:
     return link.version < inspect.INHERIT_OPTION or link.since(LOOK) >= _EVERY
 
 
-def look(oid: int = 0) -> sql.Composable:
-    """The query for what is amiss with lasting roles, seen by the end of the role with that OID."""
+def look(oid: int = 0, *, listed: bool) -> sql.Composable:
+    """The query for what is amiss with lasting roles, seen by the end of the role with that OID.
+
+    `listed`: of those listed on the target; otherwise of those the bot has power over.
+    """
     return queries.query(
         "lasting",
         oid=oid,
+        ours=queries.query("lasting_listed" if listed else "lasting_administered"),
         bookkeeping=naming.BOOKKEEPING,
         pattern=naming.LASTING,
         setting_databases=queries.query("setting_databases"),
@@ -67,31 +70,17 @@ def roll_back(pool: links.Links, owner: str, database: str, gid: str) -> None:
         there.tell(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
 
 
-def roll_back_as_lasting(
-    pool: links.Links, link: links.Link, row: dict[str, Any], version: int
-) -> None:
+def roll_back_as_lasting(pool: links.Links, link: links.Link, row: dict[str, Any]) -> None:
     """End a prepared transaction of a lasting role, `row` of role, database and what (its gid).
 
     It cannot be done inside a transaction, so for its time the bot is a member. Should it die in
     between, the next end, of whatever grant, takes that back.
     """
-    link.tell(_lent(row["role"], version, inherit=False))
+    link.tell(deputy.lending_scope_role(link, row["role"]))
     try:
         roll_back(pool, row["role"], row["database"], row["what"])
     finally:
-        link.tell(_returned(row["role"]))
-
-
-def _lent(role: str, version: int, *, inherit: bool) -> sql.Composable:
-    """With ADMIN before 16, where it adds nothing and tells the bot from a user of the role."""
-    option = "ADMIN OPTION"
-    if version >= inspect.INHERIT_OPTION:
-        option = f"INHERIT {inherit}, SET TRUE"
-    return sql.SQL("GRANT {} TO {} WITH {}").format(sql.Identifier(role), _BOT, sql.SQL(option))
-
-
-def _returned(role: str) -> sql.Composable:
-    return sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), _BOT)
+        link.tell(deputy.returning_scope_role(link, row["role"]))
 
 
 def findings(rows: links.Rows, passwords: links.Rows) -> Iterator[Finding]:
@@ -140,7 +129,7 @@ class Restoration:
             unsettled = self._without_passwords(sees_passwords=sees_passwords)
         if not found:
             return unsettled
-        (rows,) = self._link.ask(look(self._oid))
+        (rows,) = self._link.ask(look(self._oid, listed=deputy.all_at_hand(self._link)))
         left = [_left_in_words(row) for row in rows if self._counts(row)]
         return (*left, *unsettled, *(self._troubles if left else ()))
 
@@ -163,39 +152,23 @@ class Restoration:
         return row["kind"] != "owned" or (row["role"], row["database"]) not in self._excused
 
     def _undo(self, row: dict[str, Any]) -> None:
-        kind, role = row["kind"], sql.Identifier(row["role"])
+        kind, role = row["kind"], row["role"]
         if kind == "owned":
             self._hand_over(row)
             return
         if kind == "prepared":
-            roll_back_as_lasting(self._pool, self._link, row, self._version)
+            roll_back_as_lasting(self._pool, self._link, row)
         elif kind == "settings":
-            self._link.tell(_reset(row))
+            self._link.tell(deputy.resetting_scope_role(self._link, role, row["database"]))
         elif kind == "login":
-            self._link.tell(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(role))
+            self._link.tell(deputy.shutting_scope_role(self._link, role))
         elif kind == "borrowed":
-            self._link.tell(_returned(row["role"]))
+            self._link.tell(deputy.returning_scope_role(self._link, role))
             return
         else:
-            self._take_back(row)
+            steps = deputy.taking_back(self._link, role, row["what"], row["database"])
+            self._link.tell(sql.SQL("BEGIN"), *steps, sql.SQL("COMMIT"))
         self.undone.append(in_words(row))
-
-    def _take_back(self, row: dict[str, Any]) -> None:
-        """A membership a lasting role gave; from 16 on only its giver can take it."""
-        given, member = sql.Identifier(row["what"]), sql.Identifier(row["database"])
-        if self._version < inspect.INHERIT_OPTION:
-            self._link.tell(sql.SQL("REVOKE {} FROM {} CASCADE").format(given, member))
-            return
-        revoke = sql.SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
-            given, member, sql.Identifier(row["role"])
-        )
-        self._link.tell(
-            sql.SQL("BEGIN"),
-            _lent(row["role"], self._version, inherit=True),
-            revoke,
-            _returned(row["role"]),
-            sql.SQL("COMMIT"),
-        )
 
     def _hand_over(self, row: dict[str, Any]) -> None:
         """In one database: objects go to quarantine, default privileges back to none.
@@ -213,7 +186,7 @@ class Restoration:
                 self._excused.add((row["role"], row["database"]))  # of a session that goes on
                 there.roll_back()
                 return
-            steps = [_lent(row["role"], self._version, inherit=True)]
+            steps = []
             if objects:
                 quarantine = sql.Identifier(naming.QUARANTINE)
                 steps += [
@@ -222,38 +195,45 @@ class Restoration:
                 ]
             if len(objects) < len(owned):
                 steps.append(queries.query("reset_presets", role=row["role"]))
-            there.ask(*steps, _returned(row["role"]))
-            there.tell(sql.SQL("COMMIT"))
+            self._act_for(row["role"], there, steps)
         where = f"in {row['database']}, made as {row['role']}"
         self.quarantined += [f"{one['description']} {where}" for one in objects]
         self.undone += [
             f"{one['description']} in {row['database']}" for one in owned if one["preset"]
         ]
 
+    def _act_for(self, role: str, there: links.Link, steps: Sequence[sql.Composable]) -> None:
+        """The bot has the role's privileges only inside this transaction, unless the functions that
+        lend and return it are in another database: then it has them around it.
+        """
+        commit = sql.SQL("COMMIT")
+        lent = deputy.lending_scope_role(self._link, role)
+        returned = deputy.returning_scope_role(self._link, role)
+        if not deputy.all_at_hand(self._link) or there.database == self._link.database:
+            there.ask(lent, *steps, returned)
+            there.tell(commit)
+            return
+        self._link.tell(lent)
+        try:
+            there.ask(*steps)
+            there.tell(commit)
+        finally:
+            self._link.tell(returned)
+
     def _without_passwords(self, *, sees_passwords: bool) -> tuple[str, ...]:
         """Passwords cannot be seen without a function of the bootstrap; all are erased without it."""
         if not sees_passwords:
-            erase = queries.query(
-                "erase_passwords", bookkeeping=naming.BOOKKEEPING, pattern=naming.LASTING
-            )
+            erase = deputy.erasing_passwords(self._link)
             done = self._attempt(lambda: self._link.tell(erase))
             return () if done else (f"passwords of scope roles, perhaps ({self._troubles[-1]})",)
         left: list[str] = []
         (rows,) = self._link.ask(passwords())
         for row in rows:
-            erase = sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(row["role"]))
+            erase = deputy.shutting_scope_role(self._link, row["role"])
             done = self._attempt(functools.partial(self._link.tell, erase))
             words = f"the password of {row['role']}"
             (self.undone if done else left).append(words)
         return tuple(left)
-
-
-def _reset(row: dict[str, Any]) -> sql.Composable:
-    """All settings of a role, or those it has in one database only."""
-    place: sql.Composable = sql.SQL("")
-    if row["database"]:
-        place = sql.SQL("IN DATABASE {} ").format(sql.Identifier(row["database"]))
-    return sql.SQL("ALTER ROLE {} {}RESET ALL").format(sql.Identifier(row["role"]), place)
 
 
 def _left_in_words(row: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
         self.heard: tuple[float, datetime] | None = None  # time.monotonic(), and the server's clock
         self.horizon = 0  # see `Link.horizon`
         self.deputies = False  # see `Link.deputies`
+        self.all_deputies = False  # see `Link.all_deputies`
         self.happened: dict[str, float] = {}  # time.monotonic() of what `Link.happened` was told
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +77,11 @@ class Link:
         return self._run(statements, committing=True)
 
     @property
+    def database(self) -> str:
+        """The database it is a connection to."""
+        return self._connection.info.dbname
+
+    @property
     def version(self) -> int:
         """The server's version as a number, 180001 for 18.1; it told when the connection was made."""
         return self._connection.info.server_version
@@ -94,6 +100,7 @@ class Link:
             self._connection.heard = time.monotonic(), rows[0]["at"]
             self._connection.horizon = rows[0]["horizon"]
             self._connection.deputies = rows[0]["deputies"]
+            self._connection.all_deputies = rows[0]["all_deputies"]
 
     def knows(self, query: queries.Prepared) -> bool:
         """Whether this connection has prepared it."""
@@ -111,6 +118,11 @@ class Link:
     def deputies(self) -> bool:
         """Whether all functions of `naming.DEPUTIES` could be called when clocks were last compared."""
         return self._connection.deputies
+
+    @property
+    def all_deputies(self) -> bool:
+        """The same of `naming.ALL_DEPUTIES`: then the bot has no power over roles itself, and needs none."""
+        return self._connection.all_deputies
 
     def forget(self) -> None:
         """Ask anew, when next `ready` with a clock, what a connection learns of its server."""
@@ -241,7 +253,7 @@ def younger_than(seconds: float) -> sql.Composable:
     ).format(sql.Literal(seconds))
 
 
-_NEWS = queries.query("news", deputies=queries.deputies())
+_NEWS = queries.query("news", deputies=queries.deputies(), all_deputies=queries.all_deputies())
 
 
 def _rows(cursor: psycopg.Cursor[dict[str, Any]]) -> Rows:
@@ -277,6 +289,7 @@ def _parsed(url: str, deadline: float) -> dict[str, Any]:
         "TimeZone": "UTC",  # whatever server or role say: times come back in one form, and exactly
         "DateStyle": "ISO",
         "search_path": "pg_catalog,pg_temp",  # nobody's function stands in for the server's
+        "default_transaction_isolation": r"read\ committed",  # what others have just done counts
         "plan_cache_mode": "force_generic_plan",  # what is prepared is planned once
         "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
         "lock_timeout": f"{min(5.0, deadline / 4) * 1000:.0f}",  # leaves time to do without the lock

@@ -14,7 +14,7 @@ from db_grants.postgres import atoms, inspect
 from db_grants.spec import GrantSpec, ManagedRole
 from db_grants.statement import Statement
 
-_SUBSET_LOCK = 7146201  # any number nobody else is likely to use for an advisory lock
+SUBSET_LOCK = 7146201  # any number nobody else is likely to use for an advisory lock
 
 
 def create(
@@ -38,7 +38,7 @@ def opening(spec: GrantSpec) -> tuple[sql.Composable, ...]:
 
 def subset_lock() -> sql.Composable:
     """Held by whoever makes, uses or drops a narrowed scope's role, to the end of the transaction."""
-    return sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(_SUBSET_LOCK))
+    return sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(SUBSET_LOCK))
 
 
 def _subset(spec: GrantSpec, state: inspect.TargetState) -> Iterator[Statement]:

@@ -32,6 +32,42 @@ def deputies() -> sql.Composable:
     return query("deputies", deputies=list(naming.DEPUTIES))
 
 
+def all_deputies() -> sql.Composable:
+    """The expression that tells whether a target needs no power of the bot's: `naming.ALL_DEPUTIES`."""
+    return query("all_deputies", deputies=query("deputies", deputies=list(naming.ALL_DEPUTIES)))
+
+
+def made_for_grant() -> sql.Composable:
+    """The expression that tells whether the role `r` is one that the bootstrap's functions touch."""
+    return query(
+        "made_for_grant",
+        temporary=naming.TEMPORARY,
+        bookkeeping=naming.BOOKKEEPING,
+        quarantine=naming.QUARANTINE,
+    )
+
+
+def can_end() -> sql.Composable:
+    """The expression that tells whether the bot has what it takes to end the role `r`."""
+    return query("can_end", deputies=deputies(), made_for_grant=made_for_grant())
+
+
+def if_listed(*, listed: bool) -> sql.Composable:
+    """The further condition that the role `u` is listed in this database, where that is to be asked."""
+    here = "AND EXISTS (SELECT FROM jit_admin.scope_roles s WHERE s.role = u.oid)"
+    return sql.SQL(f" {here}" if listed else "")
+
+
+def unused_subsets(*, listed: bool) -> sql.Composable:
+    """The query for roles of narrowed scopes that nobody uses; `listed` in this database, or of any."""
+    return query(
+        "unused_subsets",
+        pattern=naming.SUBSETS,
+        bookkeeping=naming.BOOKKEEPING,
+        listed=if_listed(listed=listed),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A query that a connection plans once: `$1` and so on stand for its values.

@@ -77,7 +77,7 @@ class _Batch:
         """Whether these were plain, and are gone without a trace. Traces are told of with care."""
         oids, names = [role.oid for role in roles], [role.name for role in roles]
         looking = lasting.is_due(self._link)
-        guards = _guards(self._link.version)
+        guards = _guards(self._link.version, deputy.all_at_hand(self._link))
         guard = guards[-1] if looking else guards[0]
         try:
             self._link.ready(*guards, self._search.quick(oids))
@@ -115,23 +115,32 @@ class _Batch:
 
 
 @functools.cache
-def _guards(version: int) -> tuple[queries.Prepared, ...]:
+def _guards(version: int, listed: bool) -> tuple[queries.Prepared, ...]:  # noqa: FBT001 - cached
     """The guard of the plain case: the last looks at all lasting roles. From 16 on there is another,
     which asks no more than whether whoever ends could have acted as one. Before 16 a role may have
     given memberships on that outlive it, and lasting roles passwords.
     """
-    look = queries.query("removable_lasting", look=lasting.look())
+    look = queries.query("removable_lasting", look=lasting.look(listed=listed))
     if version < inspect.INHERIT_OPTION:
         more = sql.SQL(" ").join([look, queries.query("removable_before_16")])
-        return (_guard("removable", more),)
-    return _guard("removable_bound", queries.query("removable_bound")), _guard("removable", look)
-
-
-def _guard(name: str, more: sql.Composable) -> queries.Prepared:
-    guard = queries.prepared(
-        "removable", "oid[], text[]", ours=closing.OURS, more=more, note=residue.NOTE
+        return (_guard("removable", more, listed=listed),)
+    bound = queries.query("removable_bound")
+    return (
+        _guard("removable_bound", bound, listed=listed),
+        _guard("removable", look, listed=listed),
     )
-    return dataclasses.replace(guard, name=name)
+
+
+def _guard(name: str, more: sql.Composable, *, listed: bool) -> queries.Prepared:
+    guard = queries.prepared(
+        "removable",
+        "oid[], text[]",
+        ours=closing.OURS,
+        more=more,
+        note=residue.NOTE,
+        listed=queries.if_listed(listed=listed),
+    )
+    return dataclasses.replace(guard, name=f"{name}_listed" if listed else name)
 
 
 def drop_unused_subsets(link: links.Link) -> str:
@@ -139,9 +148,9 @@ def drop_unused_subsets(link: links.Link) -> str:
     concurrent grant keeps its own.
     """
     try:
-        (*_, rows) = link.ask(quick.BEGIN, plan.subset_lock(), _unused_subsets())
-        names = [sql.Identifier(row["name"]) for row in rows]
-        drops = (sql.SQL("DROP ROLE {}").format(name) for name in names)
+        unused = queries.unused_subsets(listed=deputy.all_at_hand(link))
+        (*_, rows) = link.ask(quick.BEGIN, plan.subset_lock(), unused)
+        drops = deputy.dropping_narrowed(link, (row["name"] for row in rows))
         link.tell(*drops, quick.COMMIT)
     except errors.DbGrantsError as error:
         if failures.is_loss(error):
@@ -149,10 +158,6 @@ def drop_unused_subsets(link: links.Link) -> str:
         link.roll_back()
         return str(error)
     return ""
-
-
-def _unused_subsets() -> sql.Composable:
-    return queries.query("unused_subsets", pattern=naming.SUBSETS, bookkeeping=naming.BOOKKEEPING)
 
 
 class Removal:
@@ -175,12 +180,13 @@ class Removal:
         """Drop the role, with whatever hangs on it, and prove it."""
         oid = self._role.oid
         self._link.forget()  # a function of the bootstrap may have been taken away
+        listed = deputy.all_at_hand(self._link)
         rows, unused, prepared, mentions, amiss = self._link.ask(
             closing.state_of(self._role),
-            _unused_subsets(),
+            queries.unused_subsets(listed=listed),
             queries.query("prepared", oid=oid),
             queries.query("dependencies", oid=oid),
-            lasting.look(oid),
+            lasting.look(oid, listed=listed),
         )
         state = closing.as_ours(rows, self._role)
         if state["sessions"]:
@@ -224,7 +230,7 @@ class Removal:
             self._attempt(functools.partial(self._clean, database))
         if self._link.version < inspect.INHERIT_OPTION:
             self._attempt(self._take_back_memberships)
-        self._attempt(lambda: self._link.tell(self._named("DROP ROLE {}")))
+        self._attempt(lambda: self._link.tell(*deputy.dropping(self._link, [self._role.name])))
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """One step; what it cannot do is noted and does not stop the next."""
@@ -262,11 +268,8 @@ class Removal:
         """Before 16 a membership outlives the role that gave it."""
         (rows,) = self._link.ask(queries.query("granted_onward", oid=self._role.oid))
         for row in rows:
-            self._link.tell(
-                sql.SQL("REVOKE {} FROM {} CASCADE").format(
-                    sql.Identifier(row["role"]), sql.Identifier(row["member"])
-                )
-            )
+            name = self._role.name
+            self._link.tell(*deputy.taking_back(self._link, name, row["role"], row["member"]))
 
     def _left(self, elsewhere: set[str]) -> tuple[str, ...]:
         """What still mentions the role, here and in every database it had touched."""

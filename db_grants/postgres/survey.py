@@ -16,9 +16,9 @@ def of_server(link: links.Link) -> Survey:
         queries.query(
             "survey_roles",
             bookkeeping=naming.BOOKKEEPING,
-            reserved=[naming.BOOKKEEPING, naming.QUARANTINE],
+            quarantine=naming.QUARANTINE,
             temporary=naming.TEMPORARY,
-            deputies=queries.deputies(),
+            can_end=queries.can_end(),
         ),
     )
     row = server[0]

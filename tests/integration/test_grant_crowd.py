@@ -19,7 +19,8 @@ OF_GRANTS = {
     "pg_shdepend",
     "pg_shdescription",
 }
-NO_INDEX = {"residue_quick", "residue_many", "removable"}  # before 16, of who gave a membership
+# Before 16 no index tells who gave a membership.
+NO_INDEX = {"residue_quick", "residue_many", "removable_listed"}
 
 _MADE = """
 INSERT INTO pg_authid (oid, rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,
@@ -93,7 +94,7 @@ def _asked(
         (closing._AS_NAMED, (oids, names)),
         (look, (oids,)),
         (entangled, (oids,)),
-        *((guard, (oids, names)) for guard in removal._guards(crowd.info.server_version)),
+        *((guard, (oids, names)) for guard in removal._guards(crowd.info.server_version, True)),
         (quick, (oids, numbers) if len(oids) > 1 else (oids[0],)),
     ]
 

@@ -212,10 +212,10 @@ def test_create_completes_a_half_made_role(shop: Shop, engine: PostgresEngine) -
     role = engine.create(spec)
     granted = naming.scope_role(spec.scope.name, shop.database)
     other = naming.scope_role("write_orders", shop.database)
-    with shop.connect() as admin, psycopg.connect(shop.bot_url, autocommit=True) as bot:
+    with shop.connect() as admin:
         admin.execute(f"ALTER ROLE {role.name} NOLOGIN CONNECTION LIMIT 99 VALID UNTIL 'infinity'")
         admin.execute(f"REVOKE {granted} FROM {role.name}")
-        bot.execute(f"GRANT {other} TO {role.name}")
+        admin.execute(f"GRANT {other} TO {role.name}")
         admin.execute(f"COMMENT ON ROLE {role.name} IS NULL")
     assert engine.create(spec) == role
     credential = engine.reveal(role, spec.expires_at, shop.database)
@@ -300,7 +300,7 @@ def test_the_summary_tells_sessions_statements_refusals_and_tables(
 
 def test_without_the_log_the_counters_speak_and_say_so(shop: Shop, engine: PostgresEngine) -> None:
     with shop.connect() as admin:
-        admin.execute("DROP SCHEMA jit_admin CASCADE")
+        admin.execute("DROP FUNCTION jit_admin.statement_logs")
     role, credential = given(engine, shop.scope(), grant_id="c0unters")
     with login(shop, credential) as connection:
         connection.execute("SELECT count(*) FROM app.orders")
@@ -316,7 +316,7 @@ def test_with_neither_log_nor_counters_the_statements_are_unknown(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     with shop.connect() as admin:
-        admin.execute("DROP SCHEMA jit_admin CASCADE; DROP EXTENSION pg_stat_statements")
+        admin.execute("DROP FUNCTION jit_admin.statement_logs; DROP EXTENSION pg_stat_statements")
     role, _ = given(engine, shop.scope())
     activity = engine.activity(role, datetime.now(UTC) - timedelta(minutes=1))
     assert activity.evidence is Evidence.NONE

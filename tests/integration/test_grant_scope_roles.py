@@ -68,7 +68,7 @@ def amiss(shop: Shop) -> list[dict[str, Any]]:
     pool = links.Links(shop.admin_url, 10)
     try:
         with pool.link() as link:
-            rows, passwords = link.ask(lasting.look(), lasting.passwords())
+            rows, passwords = link.ask(lasting.look(listed=True), lasting.passwords())
             return [*rows, *passwords]
     finally:
         pool.close()
@@ -193,7 +193,7 @@ def test_a_password_is_erased_also_where_nobody_can_see_it(
     with acting(shop, credential, scope_role(shop)) as connection:
         connection.execute(f"ALTER ROLE {scope_role(shop)} PASSWORD 'mine'")
     with shop.connect() as admin:
-        admin.execute("REVOKE USAGE ON SCHEMA jit_admin FROM jit_bot")
+        admin.execute("REVOKE EXECUTE ON FUNCTION jit_admin.lasting_passwords() FROM jit_bot")
         with pytest.raises(psycopg.errors.InsufficientPrivilege), admin.transaction():
             admin.execute("SET LOCAL ROLE jit_bot; SELECT jit_admin.lasting_passwords()")
     assert ended(engine, role).clean
@@ -272,17 +272,22 @@ def test_a_bot_that_went_away_in_between_finds_it_all_the_same(
     assert not is_prepared(shop, "late")
 
 
-def test_a_membership_the_bot_lent_itself_does_not_stay(
-    shop: Shop, engine: PostgresEngine, old: bool
-) -> None:
+def test_a_membership_the_bot_lent_itself_does_not_stay(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine, "write_orders")
-    with acting(shop, credential, scope_role(shop)) as connection:
-        prepare(connection, "late", "UPDATE app.orders SET total = 0")
-    assert ended(engine, role).clean
     with psycopg.connect(shop.bot_url, autocommit=True) as bot:
+        lend = f"SELECT jit_admin.lend_scope_role('{scope_role(shop)}')"
+        assert refused(bot, lend)
+        with acting(shop, credential, scope_role(shop)) as connection:
+            prepare(connection, "late", "UPDATE app.orders SET total = 0")
         assert refused(bot, "SELECT count(*) FROM app.orders")
-        option = "ADMIN OPTION" if old else "INHERIT TRUE, SET TRUE"
-        bot.execute(f"GRANT {scope_role(shop)} TO CURRENT_USER WITH {option}")  # and died
+        bot.execute(lend)  # and died
+        assert not refused(bot, "SELECT count(*) FROM app.orders")
+        assert ended(engine, role).clean
+        assert refused(bot, "SELECT count(*) FROM app.orders")
+        assert refused(bot, lend)
+    with shop.connect() as admin:
+        admin.execute(f"GRANT {scope_role(shop)} TO jit_bot")
+    with psycopg.connect(shop.bot_url, autocommit=True) as bot:
         assert not refused(bot, "SELECT count(*) FROM app.orders")
         assert ended(engine, given(shop, engine, grant_id="next0001")[0]).clean
         assert refused(bot, "SELECT count(*) FROM app.orders")

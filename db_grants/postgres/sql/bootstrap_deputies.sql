@@ -1,25 +1,18 @@
 -- What a grant does to its own role, and nothing else, each in a function with the power that takes.
--- From 16 on whoever makes a role administers it, and every later statement of theirs about any role
--- works out anew what they administer: a role made by one of these the bot does not administer, so
--- neither its grants nor its ends grow slower with their number. They touch no role but temporary ones.
+-- A bot that may call these needs no power over roles itself. From 16 on whoever may hand roles out also
+-- has the server work out, with every look at sessions and every statement about any role, all that they
+-- administer: the bot administers none, so neither its grants nor its ends grow slower with their number.
+-- These touch no role but temporary ones.
 CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], also_superusers boolean) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     other text;
 BEGIN
-    -- Made by one of these functions (its note, or a mark the bot did not give), or made by the bot.
     SELECT r.rolname INTO other
       FROM unnest(names) AS given (name) JOIN pg_roles r ON r.rolname = given.name
-     WHERE r.rolname !~ {temporary}
-        OR r.rolname IN ({bookkeeping}, {quarantine}, session_user)
-        OR (r.rolsuper AND NOT also_superusers)
-        OR NOT (coalesce(starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":'), false)
-                OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
-                            WHERE m.member = r.oid AND b.rolname = {bookkeeping} AND NOT m.admin_option
-                              AND pg_get_userbyid(m.grantor) <> session_user)
-                OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.member
-                            WHERE m.roleid = r.oid AND b.rolname = session_user AND m.admin_option))
+     WHERE (r.rolsuper AND NOT also_superusers) OR NOT
+{made_for_grant}
      LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'the role % was not made for a grant', other USING ERRCODE = '42501';
@@ -27,33 +20,74 @@ BEGIN
 END
 $body$;
 
--- Make the role of a grant: one membership in a scope role that the bot may hand out, and our mark.
-CREATE OR REPLACE FUNCTION jit_admin.make_role(
-    name text, carried text, connections int, until timestamptz, note text, logged boolean
-) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Its note, and two memberships: in our mark, and in a scope role that is listed to be handed out, or all
+-- this has not been. It is looked at once it is given, by OID: whoever took its name meanwhile is not it.
+CREATE OR REPLACE FUNCTION jit_admin.furnish_role(name text, carried text, note text, logged boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
 BEGIN
-    IF name !~ {temporary} OR name IN ({bookkeeping}, {quarantine}, session_user)
-       OR NOT starts_with(note, '{{"grant":') OR connections < 1 OR NOT isfinite(until) THEN
-        RAISE EXCEPTION 'this is no temporary role' USING ERRCODE = '42501';
-    END IF;
-    IF carried !~ {lasting}
-       OR since_16 AND NOT EXISTS (SELECT FROM pg_auth_members m
-                                     JOIN pg_roles g ON g.oid = m.roleid
-                                     JOIN pg_roles b ON b.oid = m.member
-                                    WHERE g.rolname = carried AND b.rolname = session_user AND m.admin_option) THEN
-        RAISE EXCEPTION 'the role % is not for temporary roles', carried USING ERRCODE = '42501';
-    END IF;
-    EXECUTE format('CREATE ROLE %I LOGIN INHERIT CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
+    LOCK TABLE jit_admin.listing IN ROW SHARE MODE; -- a bootstrap that changes it waits, or is over
     EXECUTE format('COMMENT ON ROLE %I IS %L', name, note);
     IF logged THEN
         EXECUTE format('ALTER ROLE %I SET log_statement = %L', name, 'all');
     END IF;
     EXECUTE format('GRANT %I TO %I', carried, name) || CASE WHEN since_16 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
     EXECUTE format('GRANT %I TO %I', {bookkeeping}, name) || CASE WHEN since_16 THEN ' WITH INHERIT FALSE, SET FALSE' ELSE '' END;
+    -- Each is looked up by an index: as a count, or the server would rather read all there are.
+    IF (SELECT count(*) FROM pg_roles g, jit_admin.scope_roles s, pg_roles r, pg_auth_members m
+         WHERE g.rolname = carried AND s.role = g.oid AND s.kind IN ('entitlement', 'narrowed')
+           AND r.rolname = furnish_role.name AND m.member = r.oid AND m.roleid = g.oid
+           AND NOT (g.rolsuper OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication OR g.rolbypassrls)) = 0 THEN
+        RAISE EXCEPTION 'the role % is not for temporary roles', carried USING ERRCODE = '42501';
+    END IF;
+END
+$body$;
+
+-- Whether that is what a temporary role may be told to be.
+CREATE OR REPLACE FUNCTION jit_admin.require_furniture(
+    name text, connections int, until timestamptz, note text, logged boolean
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    IF (name ~ {temporary} AND name NOT IN ({bookkeeping}, {quarantine}, session_user) AND connections > 0
+        AND isfinite(until) AND starts_with(note, '{{"grant":') AND logged IS NOT NULL) IS NOT TRUE THEN
+        RAISE EXCEPTION 'this is no temporary role' USING ERRCODE = '42501';
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'what is true now is asked in READ COMMITTED' USING ERRCODE = '42501';
+    END IF;
+END
+$body$;
+
+-- Make the role of a grant.
+CREATE OR REPLACE FUNCTION jit_admin.make_role(
+    name text, carried text, connections int, until timestamptz, note text, logged boolean
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    PERFORM jit_admin.require_furniture(name, connections, until, note, logged);
+    EXECUTE format('CREATE ROLE %I LOGIN INHERIT CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
+    PERFORM jit_admin.furnish_role(name, carried, note, logged);
+END
+$body$;
+
+-- Bring one that is there to that again, also where its door was shut or somebody gave it more.
+CREATE OR REPLACE FUNCTION jit_admin.mend_role(
+    name text, carried text, connections int, until timestamptz, note text, logged boolean
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    PERFORM jit_admin.require_furniture(name, connections, until, note, logged);
+    PERFORM jit_admin.require_temporary(ARRAY[name], false);
+    PERFORM jit_admin.strip_roles(ARRAY[name]);
+    EXECUTE format('ALTER ROLE %I LOGIN INHERIT NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS'
+                   ' CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
+    PERFORM jit_admin.furnish_role(name, carried, note, logged);
 END
 $body$;
 
@@ -63,7 +97,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
     PERFORM jit_admin.require_temporary(ARRAY[name], false);
-    IF NOT starts_with(verifier, 'SCRAM-SHA-256$') THEN
+    IF starts_with(verifier, 'SCRAM-SHA-256$') IS NOT TRUE THEN
         RAISE EXCEPTION 'this is no verifier' USING ERRCODE = '42501';
     END IF;
     EXECUTE format('ALTER ROLE %I PASSWORD %L', name, verifier);
@@ -76,7 +110,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
     PERFORM jit_admin.require_temporary(ARRAY[name], false);
-    IF NOT starts_with(note, '{{"grant":') OR NOT isfinite(until) THEN
+    IF (starts_with(note, '{{"grant":') AND isfinite(until)) IS NOT TRUE THEN
         RAISE EXCEPTION 'this is no deadline' USING ERRCODE = '42501';
     END IF;
     EXECUTE format('ALTER ROLE %I VALID UNTIL %L', name, until);
@@ -98,17 +132,14 @@ BEGIN
 END
 $body$;
 
--- Take all privileges from these, then let the bot act for them: cut their sessions, hand over what
--- they own, roll back what they prepared.
-CREATE OR REPLACE FUNCTION jit_admin.take_over_roles(names text[]) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Whatever these are members of, they are no more; but for our mark.
+CREATE OR REPLACE FUNCTION jit_admin.strip_roles(names text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
     held record;
-    name text;
 BEGIN
-    PERFORM jit_admin.require_temporary(names, false);
     FOR held IN
         SELECT g.rolname AS role, r.rolname AS member, pg_get_userbyid(m.grantor) AS grantor
           FROM pg_auth_members m
@@ -119,31 +150,33 @@ BEGIN
         EXECUTE format('REVOKE %I FROM %I', held.role, held.member)
             || CASE WHEN since_16 THEN format(' GRANTED BY %I', held.grantor) ELSE '' END;
     END LOOP;
+END
+$body$;
+
+-- Take all privileges from these, then let the bot act for them: cut their sessions, hand over what
+-- they own, roll back what they prepared. Hand them to others it may not.
+CREATE OR REPLACE FUNCTION jit_admin.take_over_roles(names text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
+    name text;
+BEGIN
+    PERFORM jit_admin.require_temporary(names, false);
+    PERFORM jit_admin.strip_roles(names);
     FOREACH name IN ARRAY names LOOP
         EXECUTE format('GRANT %I TO %I', name, session_user)
-            || CASE WHEN since_16 THEN ' WITH ADMIN TRUE, INHERIT TRUE, SET TRUE' ELSE '' END;
+            || CASE WHEN since_16 THEN ' WITH ADMIN FALSE, INHERIT TRUE, SET TRUE' ELSE '' END;
     END LOOP;
 END
 $body$;
 
--- Let the bot administer these, as if it had made them: for what is out of the ordinary.
+-- A program older than this bootstrap looks for it before it uses the others.
 CREATE OR REPLACE FUNCTION jit_admin.lend_roles(names text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-DECLARE
-    name text;
 BEGIN
-    PERFORM jit_admin.require_temporary(names, false);
-    IF current_setting('server_version_num')::int >= 160000 THEN -- before, CREATEROLE is enough
-        FOR name IN
-            SELECT r.rolname FROM pg_roles r
-             WHERE r.rolname = ANY (names)
-               AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.member
-                                WHERE m.roleid = r.oid AND b.rolname = session_user AND m.admin_option)
-        LOOP
-            EXECUTE format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', name, session_user);
-        END LOOP;
-    END IF;
+    RAISE EXCEPTION 'no role is lent any more: this program is older than the bootstrap' USING ERRCODE = '42501';
 END
 $body$;
 
@@ -159,19 +192,3 @@ BEGIN
     EXECUTE (SELECT 'DROP ROLE ' || string_agg(quote_ident(name), ', ') FROM unnest(names) AS given (name));
 END
 $body$;
-
--- Theirs is the power of the one superuser there always is; only the bot may call them.
-DO $deputies$
-DECLARE
-    deputy regprocedure;
-    owner  CONSTANT name := (SELECT rolname FROM pg_roles WHERE oid = 10);
-BEGIN
-    FOREACH deputy IN ARRAY {deputies}::regprocedure[] LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO %I', deputy, owner);
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', deputy);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', deputy, {bot_name});
-    END LOOP;
-    EXECUTE format('ALTER FUNCTION jit_admin.require_temporary(text[], boolean) OWNER TO %I', owner);
-    REVOKE ALL ON FUNCTION jit_admin.require_temporary(text[], boolean) FROM PUBLIC;
-END
-$deputies$;

@@ -10,11 +10,20 @@ BEGIN
     IF current_setting('server_version_num')::int < 150000 THEN
         RAISE EXCEPTION 'PostgreSQL 15 or newer is needed';
     END IF;
+    -- Whose these are could have given them away before, or would act with a superuser's power below.
+    IF EXISTS (SELECT FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
+                WHERE n.nspname = 'jit_admin' AND NOT o.rolsuper)
+       OR EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
+                   WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
+       OR EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+                   WHERE c.relnamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper) THEN
+        RAISE EXCEPTION 'the schema jit_admin, or something in it, belongs to somebody else: drop it first';
+    END IF;
 END
 $guard$;
 
--- Three little helpers that vanish with this session. PostgreSQL has no CREATE ROLE IF NOT EXISTS,
--- and GRANT ... WITH INHERIT, SET exists only from version 16 on.
+-- Little helpers that vanish with this session. PostgreSQL has no CREATE ROLE IF NOT EXISTS, and
+-- GRANT ... WITH INHERIT, SET exists only from version 16 on.
 CREATE OR REPLACE PROCEDURE pg_temp.jit_role(name text, attributes text) LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
@@ -29,8 +38,6 @@ CREATE OR REPLACE PROCEDURE pg_temp.jit_member(role text, member text, options t
 BEGIN
     IF current_setting('server_version_num')::int >= 160000 THEN
         EXECUTE format('GRANT %I TO %I WITH %s', role, member, options);
-    ELSIF options LIKE 'ADMIN TRUE%' THEN
-        NULL; -- before 16 CREATEROLE alone may hand out any role, and a membership would let the bot read
     ELSE
         EXECUTE format('GRANT %I TO %I', role, member);
     END IF;
@@ -70,22 +77,17 @@ BEGIN
 END
 $$;
 
--- The bot: no superuser, owns nothing, reads no data. It may make roles, and hand out exactly the
--- roles below. Nothing is handed to it by itself for the roles it makes.
-CALL pg_temp.jit_role({bot_name}, 'LOGIN CREATEROLE INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 50');
-DO $self$
-BEGIN
-    IF current_setting('server_version_num')::int >= 160000 THEN
-        EXECUTE format('ALTER ROLE %I SET createrole_self_grant = %L', {bot_name}, '');
-    END IF;
-END
-$self$;
+-- What this database is prepared with; see the end.
+CREATE TEMPORARY TABLE jit_wanted (name text PRIMARY KEY, kind text NOT NULL) ON COMMIT DROP;
+
+-- The bot: no superuser, owns nothing, reads no data, and has no power over any role but by the functions
+-- below.
+CALL pg_temp.jit_role({bot_name}, 'LOGIN INHERIT NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 50');
 GRANT CONNECT ON DATABASE {database_name} TO {bot};
 GRANT pg_read_all_stats TO {bot};                  -- whose sessions are whose
-GRANT SET ON PARAMETER log_statement TO {bot};     -- switch statement logging on for temporary roles
 
 -- The mark by which temporary roles are known, and the owner of whatever they might leave behind.
 CALL pg_temp.jit_role('jit_managed', 'NOLOGIN');
-CALL pg_temp.jit_member('jit_managed', {bot_name}, 'ADMIN TRUE, INHERIT FALSE, SET FALSE');
+INSERT INTO pg_temp.jit_wanted VALUES ('jit_managed', 'mark');
 CALL pg_temp.jit_role('jit_quarantine', 'NOLOGIN');
 CALL pg_temp.jit_member('jit_quarantine', {bot_name}, 'ADMIN FALSE, INHERIT TRUE, SET TRUE');

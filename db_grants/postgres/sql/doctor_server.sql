@@ -5,6 +5,7 @@ SELECT current_setting('server_version_num')::int AS version,
        current_user::text AS bot,
        r.rolsuper AS superuser,
        r.rolcreaterole AS createrole,
+       current_setting('server_version_num')::int < 160000 AS before_16,
        r.rolinherit AS inherit,
        to_regrole('jit_managed') IS NOT NULL AS bookkeeping,
        to_regrole('jit_quarantine') IS NOT NULL
@@ -24,12 +25,18 @@ SELECT current_setting('server_version_num')::int AS version,
        {deputies} AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
                                    WHERE p.pronamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper)
            AS deputies,
-       -- Made by those functions, so that without them nobody but a superuser can end these.
-       (SELECT count(*) FROM pg_auth_members m
-         WHERE m.roleid = to_regrole('jit_managed') AND NOT m.admin_option AND NOT {deputies}
-           AND starts_with(shobj_description(m.member, 'pg_authid'), '{{"grant":')
-           AND current_setting('server_version_num')::int >= 160000
-           AND NOT pg_has_role(m.member, 'MEMBER WITH ADMIN OPTION')) AS beyond_us,
+       {all_deputies} AS all_deputies,
+       -- Power over roles of its own, which it needs as long as it lacks some of those functions.
+       (SELECT count(*) FROM pg_auth_members o JOIN pg_roles g ON g.oid = o.roleid
+         WHERE o.member = r.oid AND o.admin_option
+           AND (g.rolname ~ {lasting} OR g.rolname ~ {temporary})) AS administers,
+       -- Neither by those functions nor by power of its own.
+       (SELECT count(*) FROM pg_auth_members o JOIN pg_roles r ON r.oid = o.member
+         WHERE o.roleid = to_regrole('jit_managed') AND NOT o.admin_option
+           AND starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":')
+           AND NOT
+{can_end}
+       ) AS beyond_us,
        EXISTS (SELECT FROM pg_proc p
                 WHERE p.proname = 'lasting_passwords' AND p.pronamespace = to_regnamespace('jit_admin')
                   AND has_function_privilege(p.oid, 'EXECUTE')

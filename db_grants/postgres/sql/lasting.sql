@@ -4,9 +4,9 @@
 -- with OID {oid} may act as that role now, so it may be theirs.
 --
 -- Everything is asked for by a range of names or by OID, so that live grants, however many, need not be
--- read; and whether a role is one of ours, and the bot may administer it, is only asked of what was
--- found to have something. That the bot may is read from its own memberships, which the bootstrap makes
--- directly: pg_has_role would work all of them out again.
+-- read; and whether a role is one of ours, and the bot can do something about it, is only asked of what was
+-- found to have something. Where it needs power of its own, that is read from its memberships, which the
+-- bootstrap made directly: pg_has_role would work all of them out again.
 WITH RECURSIVE bot AS MATERIALIZED (
     SELECT oid, rolsuper, current_setting('server_version_num')::int < 160000 AS before_16
       FROM pg_roles WHERE rolname = current_user
@@ -55,21 +55,14 @@ WITH RECURSIVE bot AS MATERIALIZED (
        AND s.setrole BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
     UNION ALL
     SELECT oid, 'login', NULL, NULL, NULL FROM candidate WHERE rolcanlogin
-    UNION ALL -- what the bot lent itself, and had no time to give back
-    SELECT roleid, 'borrowed', NULL, NULL, NULL
-      FROM pg_auth_members
-     WHERE NOT (SELECT before_16 FROM bot)
-       AND member = (SELECT oid FROM bot)
-       AND grantor = (SELECT oid FROM bot)
-       AND roleid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
-       AND (roleid IN (SELECT oid FROM candidate)) IS TRUE
-    UNION ALL
-    SELECT roleid, 'borrowed', NULL, NULL, NULL
-      FROM pg_auth_members
-     WHERE (SELECT before_16 FROM bot)
-       AND member = (SELECT oid FROM bot)
-       AND roleid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
-       AND (roleid IN (SELECT oid FROM candidate)) IS TRUE
+    UNION ALL -- what was lent to the bot, and not given back: by the index, as a range of one
+    SELECT m.roleid, 'borrowed', NULL, NULL, NULL
+      FROM bot, LATERAL (SELECT roleid, admin_option FROM pg_auth_members
+                          WHERE member BETWEEN bot.oid AND bot.oid
+                            AND roleid BETWEEN (SELECT lowest FROM ids) AND (SELECT highest FROM ids)
+                         OFFSET 0) AS m
+     WHERE (before_16 OR NOT m.admin_option)
+       AND m.roleid = ANY ((SELECT of_all FROM ids)::oid[])
     UNION ALL
     SELECT grantor, 'onward', pg_get_userbyid(member)::text, pg_get_userbyid(roleid)::text, NULL FROM given
 )
@@ -79,7 +72,5 @@ SELECT role, kind, database, what, at,
                   AND pg_has_role(r.oid, found.oid, 'MEMBER')) AS shared
   FROM found, bot, LATERAL (SELECT rolname::text AS role FROM pg_roles r WHERE r.oid = found.oid OFFSET 0) AS named
  WHERE (role = {bookkeeping} OR role ~ {pattern})
-   AND (before_16 OR rolsuper
-        OR EXISTS (SELECT FROM pg_auth_members m
-                    WHERE m.roleid = found.oid AND m.member = bot.oid AND m.admin_option))
+   AND {ours}
  ORDER BY kind, role, database, what

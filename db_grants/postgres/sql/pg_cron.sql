@@ -13,6 +13,9 @@ DECLARE
          WHERE NOT m.admin_option
            AND r.rolname ~ '^jit_[a-z0-9]{{4,40}}$'
            AND NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members q -- that is the bot, whatever its name
+                             JOIN pg_catalog.pg_roles k ON k.oid = q.roleid AND k.rolname = 'jit_quarantine'
+                            WHERE q.member = r.oid)
            -- the earlier of the noted deadline and VALID UNTIL; a role of ours without any is overdue
            AND coalesce(least(
                    substring(pg_catalog.shobj_description(r.oid, 'pg_authid') FROM

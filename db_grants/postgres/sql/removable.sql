@@ -13,7 +13,7 @@ SELECT 1 / (NOT EXISTS (SELECT FROM unnest($1, $2) AS wanted (oid, name) -- as `
             {more})::int AS right,
        ({note}) AS since,
        EXISTS (SELECT FROM pg_roles u
-                WHERE u.rolname >= 'jit_u_' AND u.rolname < 'jit_u`'
+                WHERE u.rolname >= 'jit_u_' AND u.rolname < 'jit_u`'{listed}
                   AND NOT EXISTS (SELECT FROM pg_auth_members m
                                    WHERE m.roleid = u.oid AND NOT m.admin_option AND m.member <> ALL ($1)))
            AS spare

@@ -1,19 +1,16 @@
--- Every role that carries our mark, and every role named like one that does not. Whoever administers
--- the mark is the bot, and the bot is no member worth telling of. Up to 15 whoever may make roles
--- may change all but superusers; from 16 on only those that were made, or given, by them, and what the
--- bootstrap's functions take for a temporary role (see `jit_admin.require_temporary`).
-WITH deputies AS (
-    SELECT {deputies} AS there
-), bots AS (
+-- Every role that carries our mark, and every role named like one that does not. Whoever is a member of
+-- the quarantine is a bot, of this database or of another one of the server, and the bot is no member worth
+-- telling of.
+WITH bots AS (
     SELECT m.member AS oid FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
-     WHERE b.rolname = {bookkeeping} AND m.admin_option
+     WHERE b.rolname = {quarantine} OR b.rolname = {bookkeeping} AND m.admin_option
     UNION
     SELECT oid FROM pg_roles WHERE rolname IN (current_user, session_user)
 ), marked AS (
     SELECT m.member AS oid FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
      WHERE b.rolname = {bookkeeping} AND NOT m.admin_option
     EXCEPT -- lent to itself for a moment, to undo what was done as the mark
-    SELECT oid FROM pg_roles WHERE rolname IN (current_user, session_user)
+    SELECT oid FROM bots
 )
 SELECT r.oid,
        r.rolname::text AS name,
@@ -41,16 +38,10 @@ SELECT r.oid,
          WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid
            AND s.deptype = 'a' AND s.classid <> 'pg_auth_members'::regclass) AS privileges,
        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid) AS sessions,
-       CASE WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
-            ELSE (SELECT there FROM deputies) AND r.rolname ~ {temporary} AND NOT r.rolsuper
-                 AND (coalesce(starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":'), false)
-                      OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
-                                  WHERE m.member = r.oid AND b.rolname = {bookkeeping}
-                                    AND NOT m.admin_option AND pg_get_userbyid(m.grantor) <> session_user))
-                 OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS administered
+       {can_end} AS administered
   FROM pg_roles r
  WHERE r.oid IN (SELECT oid FROM marked)
-    OR (lower(r.rolname) ~ '^jit_[a-z0-9]{{4,40}}$'
-        AND r.rolname <> ALL ({reserved}::text[])
+    OR (lower(r.rolname) ~ {temporary}
+        AND r.rolname NOT IN ({bookkeeping}, {quarantine})
         AND r.oid NOT IN (SELECT oid FROM bots))
  ORDER BY r.rolname
