@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 CONNECTIONS = 4  # at a time, with one grant
+TEXT_KEPT = 2000  # characters of a statement; what is longer is cut
 
 
 class Privilege(StrEnum):

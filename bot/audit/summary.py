@@ -8,6 +8,7 @@ from typing import Any
 
 from bot import catalog, model, store
 from bot.store import mapping
+from db_grants import spec
 from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 
 REFUSED = "refused"  # the kind under which an engine counts what the server refused
@@ -53,7 +54,7 @@ class Summary:
     refused: int
     refused_on: tuple[str, ...]  # what the refused statements wanted, as the server names it
     touched: tuple[tuple[str, int], ...]  # (schema.table, times), most frequent first
-    untouched: tuple[str, ...]  # offered, surely never touched; empty when evidence is thin
+    unnamed: tuple[str, ...]  # offered, named in nothing that was run; empty when evidence is thin
     evidence: Evidence
     note: str  # why the evidence is thin
     cause: model.EndCause | None
@@ -113,7 +114,7 @@ def summarise(story: model.Story) -> Summary:
         refused=refused,
         refused_on=_refused_on(activity),
         touched=activity.tables,
-        untouched=_untouched(request, activity),
+        unnamed=_unnamed(request, activity),
         evidence=activity.evidence,
         note=activity.note,
         cause=grant.cause,
@@ -198,9 +199,29 @@ def _refused_on(activity: Activity) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] for match in found if match))
 
 
-def _untouched(request: model.AccessRequest, activity: Activity) -> tuple[str, ...]:
-    if activity.evidence not in _COMPLETE:
+def _unnamed(request: model.AccessRequest, activity: Activity) -> tuple[str, ...]:
+    """What was offered and occurs in no text that was run, each of which must have been kept whole.
+
+    More is not known: a block of code or a function may read what no statement names, so this is not
+    told as "never touched" where anything was run.
+    """
+    texts = [statement.text for statement in activity.statements]
+    told = len(texts) == sum(n for _, n in activity.counts)
+    if activity.evidence not in _COMPLETE or not told or any(map(_may_hide, texts)):
         return ()
-    touched = {label for label, _ in activity.tables}
-    offered = (table.label for table in catalog.scope_from_json(request.scope).tables)
-    return tuple(label for label in dict.fromkeys(offered) if label not in touched)
+    said = "\n".join(texts).casefold()
+    offered = {t.label: t.table for t in catalog.scope_from_json(request.scope).tables}
+    return tuple(label for label, table in offered.items() if not _occurs(table, said))
+
+
+def _occurs(table: str, said: str) -> bool:
+    name = table.casefold()
+    return name in said or name.replace('"', '""') in said
+
+
+def _may_hide(text: str) -> bool:
+    """Whether a text may name what cannot be read in it: it was cut, or spells names in escapes.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+    """
+    return len(text) >= spec.TEXT_KEPT or 'u&"' in text.casefold()

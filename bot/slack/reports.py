@@ -184,7 +184,7 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         kinds=render.some(kinds, 8),
         touched=render.some([f"{_table(t)} {n}{_TIMES}" for t, n in found.touched], _MOST),
         touching="Read" if set(dict(found.counts)) <= {"SELECT"} else "Touched",
-        untouched=render.some([_table(t) for t in found.untouched], _MOST),
+        unnamed=render.some([_table(t) for t in found.unnamed], _MOST),
         evidence=f"{evidence}{note}",
         ending=_ending(found),
         verified_at=render.clock(found.cleaned_up_at or around.now, seconds=True),

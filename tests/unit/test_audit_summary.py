@@ -11,6 +11,8 @@ from bot import model
 from bot.audit import summary
 from bot.slack import reports
 from bot.store import mapping
+from db_grants import spec
+from db_grants.postgres import activity as activities
 from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 from tests.fixtures_store import NOON, a_grant, a_request, a_review
 
@@ -23,6 +25,10 @@ def session(start: datetime, end: datetime | None) -> SessionSeen:
     return SessionSeen(started_at=start, ended_at=end, application="psql", client="10.2.3.4")
 
 
+def ran(text: str, kind: str = "SELECT", error: str | None = None) -> Statement:
+    return Statement(at=START + MINUTE, kind=kind, text=text, error=error)
+
+
 def busy() -> Activity:
     return Activity(
         evidence=Evidence.STATEMENT_LOG,
@@ -31,11 +37,12 @@ def busy() -> Activity:
             session(START + 4 * MINUTE, START + 12 * MINUTE),
         ),
         statements=(
-            Statement(at=START + MINUTE, kind="SELECT", text="select 1"),
-            Statement(at=START + MINUTE, kind="SELECT", text="select 2", error=DENIED),
-            Statement(at=START + MINUTE, kind="SELECT", text="select 3", error=DENIED),
+            *(ran("select id from app.customers") for _ in range(9)),
+            *(ran("SELECT 1 FROM App.Orders") for _ in range(4)),
+            ran("select 2", error=DENIED),
+            ran("select 3", error=DENIED),
         ),
-        counts=(("SELECT", 13), ("refused", 1)),
+        counts=(("SELECT", 13), ("refused", 2)),
         tables=(("app.customers", 9), ("app.orders", 4)),
     )
 
@@ -70,10 +77,10 @@ def test_the_whole_story_in_figures() -> None:
         "data-owners",
     )
     assert (len(found.sessions), found.sessions_cut) == (2, 1)
-    assert (found.statements, found.counts, found.refused) == (14, (("SELECT", 13),), 1)
+    assert (found.statements, found.counts, found.refused) == (15, (("SELECT", 13),), 2)
     assert found.refused_on == ("payments",)
     assert found.touched == (("app.customers", 9), ("app.orders", 4))
-    assert found.untouched == ("app.addresses",)
+    assert found.unnamed == ("app.addresses",)
     assert (found.evidence, found.note) == (Evidence.STATEMENT_LOG, "")
     assert (found.cause, found.lateness) == (model.EndCause.DEADLINE, timedelta(milliseconds=200))
     assert found.verified
@@ -99,7 +106,7 @@ def test_what_was_refused_is_named_whole(refusal: str, name: str) -> None:
 def test_a_grant_that_was_never_used_says_zero() -> None:
     found = summary.summarise(story(Activity(evidence=Evidence.STATEMENT_LOG)))
     assert (found.used, found.never_used, found.statements) == (timedelta(0), True, 0)
-    assert found.untouched == ("app.customers", "app.orders", "app.addresses")
+    assert found.unnamed == ("app.customers", "app.orders", "app.addresses")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,43 @@ def test_a_grant_that_was_never_used_says_zero() -> None:
 def test_what_is_not_known_is_not_called_unused(activity: Activity | None) -> None:
     found = summary.summarise(story(activity))
     assert (found.used, found.never_used) == (None, False)
-    assert found.untouched == ()
+    assert found.unnamed == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "unnamed"),
+    [
+        ("do $$ begin perform count(*) from app.customers; end $$", ("orders", "addresses")),
+        ("select id from customers", ("orders", "addresses")),
+        ('select * from "app" . "customers"', ("orders", "addresses")),
+        (
+            "select query_to_xml('select * from app.CUSTOMERS', true, true, '')",
+            ("orders", "addresses"),
+        ),
+        ("select 1", ("customers", "orders", "addresses")),
+        ('select id from U&"\\0061pp".U&"\\0063ustomers"', ()),
+        (f"select {'1, ' * 700}1 from app.cust"[: spec.TEXT_KEPT], ()),
+    ],
+)
+def test_what_a_text_names_anywhere_or_may_name_is_not_called_unnamed(
+    text: str, unnamed: tuple[str, ...]
+) -> None:
+    activity = Activity(
+        evidence=Evidence.STATEMENT_LOG, statements=(ran(text),), counts=(("SELECT", 1),)
+    )
+    found = summary.summarise(story(activity))
+    assert found.unnamed == tuple(f"app.{name}" for name in unnamed)
+
+
+def test_nothing_is_called_unnamed_where_not_every_text_was_kept() -> None:
+    activity = Activity(
+        evidence=Evidence.STATEMENT_LOG, statements=(ran("select 1"),), counts=(("SELECT", 501),)
+    )
+    assert summary.summarise(story(activity)).unnamed == ()
+
+
+def test_an_engine_cuts_a_text_where_the_summary_thinks_it_does() -> None:
+    assert activities._LENGTH == spec.TEXT_KEPT
 
 
 def test_unknown_statements_are_no_number_and_say_why() -> None:

@@ -10,7 +10,7 @@ from bot.audit import digest, summary
 from bot.granting import skew
 from bot.slack import cards, reports
 from bot.telling import notices, render
-from db_grants.spec import Activity, Evidence, SessionSeen
+from db_grants.spec import Activity, Evidence, SessionSeen, Statement
 from tests.unit import stories
 from tests.unit.stories import END, EVERY, LIVE_SINCE, NOW, around
 
@@ -29,6 +29,10 @@ ACTIVITY = Activity(
             application="psql",
             client="10.2.3.4",
         ),
+    ),
+    statements=tuple(
+        Statement(at=LIVE_SINCE, kind="SELECT", text=f"select {n} from app.customers")
+        for n in range(14)
     ),
     counts=(("SELECT", 13), ("refused", 1)),
     tables=(("app.customers", 9),),
@@ -70,7 +74,7 @@ def test_a_summary_tells_everything_that_is_known() -> None:
         ASKED,
         "Approved automatically (rule data-owners)",
         "2 sessions from 10.2.3.4 (psql) · 14 statements: 13 SELECT, 1 refused",
-        "Read: customers 9\N{MULTIPLICATION SIGN} · never touched: orders",
+        "Read: customers 9\N{MULTIPLICATION SIGN} · never named: orders",
         "Evidence: statement log, complete · ended by the deadline, 0.2 s late, 1 session cut",
         VERIFIED,
     ]
