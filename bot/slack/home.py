@@ -12,7 +12,8 @@ from bot.telling import render
 
 Draw = Callable[[model.Story, Around], list[blocks.Block]]
 
-MOST = 10  # of each list; Slack takes 100 blocks in all
+MOST = 10  # of each list
+_BLOCKS = 100  # https://docs.slack.dev/reference/views/home-tab-views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,15 @@ def view(mine: Mine, around: Around, *, trouble: str = "") -> blocks.Block:
         blocks.header("What I may request"),
         *_offers(mine.offered),
     ]
-    return {"type": "home", "blocks": parts[:100]}
+    return {"type": "home", "blocks": _fitting(parts)}
+
+
+def _fitting(parts: list[blocks.Block]) -> list[blocks.Block]:
+    """As many as Slack takes; that there are more is said."""
+    if len(parts) <= _BLOCKS:
+        return parts
+    more = "More does not fit here. /jit pending, /jit list and /jit mine show it; /jit asks."
+    return [*parts[: _BLOCKS - 1], blocks.context(render.escape(more))]
 
 
 def _each(

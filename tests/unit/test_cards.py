@@ -16,6 +16,7 @@ from bot.demo.workspace import limits
 from bot.slack import cards, home, modals, words
 from bot.telling import render
 from db_grants.spec import Privilege
+from tests.scenario.conftest import CATALOG
 from tests.unit import stories
 from tests.unit.stories import EVERY, NOW, around
 
@@ -209,6 +210,19 @@ def test_home_shows_what_concerns_one_and_stays_within_slacks_limits() -> None:
         assert heading in said
     assert "Open credentials" in said
     assert "<!date^1795185120^{ago}|32 min left>" in said
+
+
+def test_home_says_that_more_does_not_fit() -> None:
+    person = model.Person(id="U0BO", team_id="T0ACME", name="Bo Chen")
+    live = [replace(EVERY["active"], request=stories.request(id=f"l{n}")) for n in range(10)]
+    denied = [replace(EVERY["denied"], grant=None) for _ in range(10)]
+    few = home.Mine(person=person, holding=live, waiting=(), watching=(), asked=(), offered=())
+    waiting = [stories.waiting(id=f"r{n}") for n in range(10)]
+    offered = tuple(catalog.loads(CATALOG).entitlements.values()) * 20
+    many = replace(few, waiting=waiting, watching=live, asked=denied, offered=offered)
+    shown = [home.view(mine, around())["blocks"] for mine in (few, many)]
+    assert [len(each) <= 100 for each in shown] == [True, True]
+    assert ["More does not fit here" in str(each[-1]) for each in shown] == [False, True]
 
 
 def test_home_shows_what_would_be_approved_there() -> None:
