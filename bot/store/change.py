@@ -2,7 +2,7 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,12 +107,20 @@ def write_all(connection: sa.Connection, kinds: Iterable[Written]) -> None:
     for kind in kinds:
         names = tuple(sorted(kind.values))
         if len(kind.ids) >= _MANY:
-            given = {f"new_{name}": value for name, value in kind.values.items()}
-            _writing_alike(names).run(connection, ids=bulk.as_words(kind.ids), **given)
+            write_alike(connection, kind.ids, kind.values)
         else:
             rows[names] += [{**kind.values, "id": each} for each in kind.ids]
     for names, some in rows.items():
         bulk.update(connection, _GRANT, names, some)
+
+
+def write_alike(
+    connection: sa.Connection, ids: Collection[str], changed: Mapping[str, Any]
+) -> None:
+    """Set those columns of all these grants to the same."""
+    statement = _writing_alike(tuple(sorted(changed)))
+    given = {f"new_{name}": value for name, value in changed.items()}
+    statement.run(connection, ids=bulk.as_words(ids), **given)
 
 
 @functools.cache

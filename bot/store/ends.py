@@ -39,16 +39,30 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> Mapping[str, st
 
     Locked until the transaction ends, longest overdue first.
     """
-    query = sa.select(_GRANT.c.id, _GRANT.c.target).where(*_is_due(now))
-    query = query.order_by(_GRANT.c.expires_at).limit(limit).with_for_update(skip_locked=True)
-    return {row.id: row.target for row in connection.execute(query)}
+    return dict(_DUE.rows(connection, present=now, most=limit))
 
 
 def is_any_due(connection: sa.Connection, now: datetime) -> bool:
     """Whether there is an active grant whose time is over."""
-    return (
-        connection.execute(sa.select(_GRANT.c.id).where(*_is_due(now)).limit(1)).first() is not None
-    )
+    return bool(_ANY_DUE.rows(connection, present=now))
+
+
+_IS_DUE = (
+    _GRANT.c.status == model.GrantStatus.ACTIVE,
+    _GRANT.c.expires_at <= sa.bindparam("present"),
+)
+_DUE_AT = (_GRANT.c.id, _GRANT.c.target)
+_DUE = Ready(
+    lambda _: (
+        sa.select(*_DUE_AT)
+        .where(*_IS_DUE)
+        .order_by(_GRANT.c.expires_at)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+    ),
+    _DUE_AT,
+)
+_ANY_DUE = Ready(lambda _: sa.select(_GRANT.c.id).where(*_IS_DUE).limit(1), (_GRANT.c.id,))
 
 
 def in_status(connection: sa.Connection, status: model.GrantStatus, limit: int) -> tuple[str, ...]:
@@ -60,19 +74,40 @@ def in_status(connection: sa.Connection, status: model.GrantStatus, limit: int) 
 
 def waiting(connection: sa.Connection, now: datetime) -> tuple[Waiting, ...]:
     """Where something is to be done now that nobody is doing; open doors first."""
-    query = sa.select(_GRANT.c.target, _OPEN.label("open")).where(_REVOKING, *_may_be_tried(now))
-    rows = connection.execute(query.distinct())
-    found = (Waiting(target=row.target, open=bool(row.open)) for row in rows)
+    found = (
+        Waiting(target=target, open=open_)
+        for target, open_ in _WAITING.rows(connection, present=now)
+    )
     return tuple(sorted(found, key=lambda each: (not each.open, each.target)))
 
 
 def under_way(connection: sa.Connection, since: datetime) -> bool | None:
     """Whether doors are being shut by somebody, of ends begun after that; None: nothing is being done."""
-    query = sa.select(_OPEN.label("open")).where(
-        _REVOKING, _GRANT.c.revoking_since > since, sa.not_(free(_GRANT.c.claimed_until))
-    )
-    found = [bool(row.open) for row in connection.execute(query.distinct())]
+    found = [open_ for (open_,) in _UNDER_WAY.rows(connection, since=since)]
     return any(found) if found else None
+
+
+_IS_OPEN = _OPEN.label("open")
+_MAY_BE_TRIED = (
+    sa.or_(_GRANT.c.next_attempt_at.is_(None), _GRANT.c.next_attempt_at <= sa.bindparam("present")),
+    free(_GRANT.c.claimed_until),
+)
+_WAITING = Ready(
+    lambda _: sa.select(_GRANT.c.target, _IS_OPEN).where(_REVOKING, *_MAY_BE_TRIED).distinct(),
+    (_GRANT.c.target, _IS_OPEN),
+)
+_UNDER_WAY = Ready(
+    lambda _: (
+        sa.select(_IS_OPEN)
+        .where(
+            _REVOKING,
+            _GRANT.c.revoking_since > sa.bindparam("since"),
+            sa.not_(free(_GRANT.c.claimed_until)),
+        )
+        .distinct()
+    ),
+    (_IS_OPEN,),
+)
 
 
 def take(
@@ -161,15 +196,6 @@ def forget_pauses(connection: sa.Connection) -> None:
     moving = (model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING)
     waits = (_GRANT.c.status.in_(moving), _GRANT.c.next_attempt_at.is_not(None))
     connection.execute(sa.update(_GRANT).where(*waits).values(next_attempt_at=None))
-
-
-def _is_due(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    return (_GRANT.c.status == model.GrantStatus.ACTIVE, _GRANT.c.expires_at <= now)
-
-
-def _may_be_tried(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    upcoming = _GRANT.c.next_attempt_at
-    return (sa.or_(upcoming.is_(None), upcoming <= now), free(_GRANT.c.claimed_until))
 
 
 def _fenced(

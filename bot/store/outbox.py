@@ -151,8 +151,8 @@ def _go_by_index(connection: sa.Connection) -> None:
 
 def is_any_free(connection: sa.Connection, now: datetime, but: Collection[str] = ()) -> bool:
     """Whether there is something for `claim` to claim."""
-    open_ = _open(now, but).limit(1)
-    return connection.execute(open_.with_only_columns(_BOX.c.id)).first() is not None
+    but_ = bulk.as_words(sorted(but))
+    return bool(_ANY_FREE.rows(connection, present=now, but=but_))
 
 
 def renew(connection: sa.Connection, rows: Mapping[int, int], lease: timedelta) -> None:
@@ -226,7 +226,7 @@ def oldest(connection: sa.Connection, *, refused: bool = False) -> datetime | No
     return found
 
 
-def _due(now: datetime) -> sa.Select[Any]:
+def _due(now: datetime | sa.BindParameter[datetime]) -> sa.Select[Any]:
     """The head is found among all that wait, whether due or not: nothing overtakes within a lane.
 
     Row by row in their order, so that the look ends at the limit, however much waits; and the head of
@@ -251,6 +251,17 @@ def _open(now: datetime, but: Collection[str]) -> sa.Select[Any]:
     """Of those that are due, what nobody is saying and may be said."""
     found = _due(now).where(free(_BOX.c.claimed_until))
     return found.where(_BOX.c.kind.not_in(sorted(but))) if but else found
+
+
+_ANY_FREE = Ready(
+    lambda _: (
+        _due(sa.bindparam("present", type_=_BOX.c.not_before.type))
+        .where(free(_BOX.c.claimed_until), sa.not_(bulk.Among(_BOX.c.kind, "but")))
+        .with_only_columns(_BOX.c.id)
+        .limit(1)
+    ),
+    (_BOX.c.id,),
+)
 
 
 def _change(connection: sa.Connection, row_id: int, fence: int | None, **values: Any) -> OutboxRow:

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import brief, chain, doors, ends, known, period, readable, stories, tables
-from bot.store.instant import free
+from bot.store import brief, chain, doors, ends, known, period, readable, stories, tables, upcoming
 
 Value = TypeVar("Value")
 
@@ -137,11 +136,13 @@ class Reads(ABC):
 
     def activating(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
         """Grants to be made whose next attempt is due and that nobody works on."""
-        return self._in_motion(model.GrantStatus.ACTIVATING, now, limit)
+        with self._looking() as connection:
+            return upcoming.in_motion(connection, model.GrantStatus.ACTIVATING, now, limit)
 
     def revoking(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
         """Grants to be ended whose next attempt is due and that nobody works on."""
-        return self._in_motion(model.GrantStatus.REVOKING, now, limit)
+        with self._looking() as connection:
+            return upcoming.in_motion(connection, model.GrantStatus.REVOKING, now, limit)
 
     def late(self, open_since: datetime, left_since: datetime) -> tuple[brief.Brief, ...]:
         """Every end that takes long, see `brief.late`; in order of their deadlines."""
@@ -162,21 +163,6 @@ class Reads(ABC):
         """These grants in brief, in no order; ids of none are left out."""
         with self._reading() as connection:
             return brief.some(connection, ids)
-
-    def _in_motion(
-        self, status: model.GrantStatus, now: datetime, limit: int
-    ) -> tuple[model.Grant, ...]:
-        upcoming = _GRANT.c.next_attempt_at
-        query = (
-            sa.select(_GRANT)
-            .where(
-                _GRANT.c.status == status,
-                sa.or_(upcoming.is_(None), upcoming <= now),
-                free(_GRANT.c.claimed_until),
-            )
-            .order_by(upcoming.nulls_first(), _GRANT.c.created_at)
-        )
-        return self._all(model.Grant, _GRANT, query.limit(limit))
 
     def is_any_due(self, now: datetime) -> bool:
         """Whether the time of some active grant is over."""
@@ -217,20 +203,8 @@ class Reads(ABC):
         A deadline that has passed is told too, until what it asked for is recorded. A step that may
         be tried at once has no moment; the sweep finds it.
         """
-        moments = (
-            sa.select(sa.func.min(_GRANT.c.expires_at)).where(
-                _GRANT.c.status == model.GrantStatus.ACTIVE
-            ),
-            sa.select(sa.func.min(_GRANT.c.next_attempt_at)).where(
-                _GRANT.c.status.in_([model.GrantStatus.ACTIVATING, model.GrantStatus.REVOKING])
-            ),
-            sa.select(sa.func.min(_REQUEST.c.decide_by)).where(
-                _REQUEST.c.status == model.RequestStatus.PENDING
-            ),
-        )
-        with self._reading() as connection:
-            found = [connection.execute(query).scalar_one() for query in moments]
-        return min((moment for moment in found if moment is not None), default=None)
+        with self._looking() as connection:
+            return upcoming.deadline(connection)
 
     def messages(self, request_id: str) -> tuple[model.MessageRef, ...]:
         """What we posted for a request, in order."""

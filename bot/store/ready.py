@@ -24,7 +24,7 @@ class Ready:
     def __init__(
         self,
         make: Callable[[sa.Connection], Any],
-        gives: Sequence[sa.Column[Any]] = (),
+        gives: Sequence[sa.ColumnElement[Any]] = (),
         keys: Sequence[str] = (),
     ) -> None:
         """`make`: the statement, for that dialect; `gives`: its columns; `keys`: what an INSERT sets."""

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import bulk, chain, change, claims, ends, mapping, outbox, tables, tip, upsert
+from bot.store import chain, change, claims, ends, mapping, outbox, tables, tip, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -311,12 +311,10 @@ class Transaction(Reads):
         if not ids:
             return
         self._changing |= set(ids)
-        table, to = tables.access_grant, model.GrantStatus.REVOKING
+        to = model.GrantStatus.REVOKING
         values = {**change.FRESH_STEP, **changes}
         change.check(values)
-        self.connection.execute(
-            sa.update(table).where(bulk.Among(table.c.id, ids)).values({**values, "status": to})
-        )
+        change.write_alike(self.connection, ids, {**values, "status": to})
         told = {"from": from_, **change.told(changes)}
         for grant_id in ids:
             self.record(f"grant.{to.value}", grant_id, told)

@@ -53,6 +53,16 @@ def test_a_grant_is_due_from_its_deadline_on_and_until_its_end_begins(
     assert ids(state.due(NOON + 40 * MINUTE)) == [later.id]
 
 
+def test_a_row_that_nobody_can_read_keeps_no_other_from_being_found(state: stores.Store) -> None:
+    spoilt, sound = submit(state), submit(state)
+    for each in (spoilt, sound):
+        approve(state, each)
+    with state._database.write() as connection:
+        changed = sa.text("UPDATE access_grant SET residue = '5' WHERE id = :id")
+        connection.execute(changed, {"id": spoilt.id})
+    assert ids(state.activating(NOON)) == [sound.id]
+
+
 def test_steps_are_found_when_their_next_attempt_is_due(state: stores.Store) -> None:
     coming = submit(state)
     approve(state, coming)
@@ -200,6 +210,7 @@ LAWFUL_WALKS = (
     "SCAN outbox USING COVERING INDEX outbox_next",
     "SCAN audit_event USING INDEX sqlite_autoindex_audit_event_1",  # backwards, one step
     "SCAN access_request USING INDEX access_request_by_creation",  # the newest, up to the limit
+    "SCAN CONSTANT ROW",  # of no table
 )
 
 
@@ -251,6 +262,9 @@ def plans_of(store: stores.Store, asked: list[str]) -> list[str]:
         lambda store: store.revoking(NOON),
         lambda store: store.lapsed(NOON),
         lambda store: store.next_deadline(),
+        lambda store: store.is_any_due(NOON),
+        lambda store: store.ends_waiting(NOON),
+        lambda store: store.ends_under_way(NOON),
         lambda store: store.find_message("C", "1"),
         lambda store: store.find_request_by_dedupe("x"),
         lambda store: store.events_of("x"),
