@@ -83,12 +83,18 @@ def link(
     """
     type_, request = columns.clean(type), None if request_id is None else columns.clean(request_id)
     body = (
-        f'{{"actor":{_told(actor)},"at":"{mapping.plain(at)}","data":{data}'
+        f'{{"actor":{_told(actor)},"at":"{_moment(at)}","data":{data}'
         f"{end_of(seq, prev, type_, request, key_id(key))}"
     )
     return model.AuditEvent(
         seq=seq, at=at, type=type_, request_id=request, body=body, prev=prev, hash=digest(body, key)
     )
+
+
+@functools.lru_cache(64)
+def _moment(at: datetime) -> str:
+    """Of all events of a transaction it is the same."""
+    return str(mapping.plain(at))
 
 
 @functools.lru_cache(1024)

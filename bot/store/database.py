@@ -6,6 +6,7 @@ transaction never has to be upgraded half way) and READ COMMITTED with row locks
 
 import fcntl
 import functools
+import json
 import math
 import os
 import select
@@ -221,6 +222,7 @@ def _sqlite_engine(
     engine = sa.create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=_parsed,
         connect_args={"timeout": patience},
         pool_timeout=patience,
         **pool,
@@ -292,6 +294,7 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=_parsed,
         connect_args={"connect_timeout": 5, "application_name": "jit"},
         pool_size=10,
         max_overflow=30,
@@ -307,6 +310,11 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", functools.partial(_ask_if_doubtful, engine.dialect))
     return engine
+
+
+def _parsed(text: str | bytes) -> Any:
+    """JSON; most lists on the record are empty."""
+    return [] if text in {"[]", b"[]"} else json.loads(text)
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -66,6 +66,9 @@ def _shared(cls: type, table: sa.Table) -> tuple[tuple[str, sa.Column[Any]], ...
     return tuple((c.key, c) for c in table.c if c.key in fields)
 
 
+_AS_THEY_ARE = frozenset({int, float, bool})
+
+
 def plain(value: object) -> Any:
     """`value` in JSON's own types: times as ISO text in UTC, durations as seconds.
 
@@ -73,8 +76,13 @@ def plain(value: object) -> Any:
     """
     if (kind := type(value)) is str:  # mostly
         return columns.clean(value)  # type: ignore[arg-type]
-    if value is None or kind is int:
+    if value is None or kind in _AS_THEY_ARE:
         return value
+    if kind is dict:  # without asking each of its words what it is like
+        return {
+            columns.clean(key) if type(key) is str else str(plain(key)): plain(item)
+            for key, item in value.items()  # type: ignore[attr-defined]
+        }
     match value:
         case Mapping():
             return {str(plain(key)): plain(item) for key, item in value.items()}
