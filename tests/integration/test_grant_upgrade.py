@@ -38,10 +38,11 @@ def made(engine: PostgresEngine, scope: Scope, grant_id: str) -> ManagedRole:
 
 
 def power(shop: Shop) -> tuple[bool, list[str]]:
-    """Whether the bot may make roles, and what it may hand out."""
+    """Whether the bot may make roles, or say what is logged; and what it may hand out."""
     with shop.connect() as admin:
         (may,) = admin.execute(
-            "SELECT rolcreaterole FROM pg_roles WHERE rolname = 'jit_bot'"
+            "SELECT rolcreaterole OR has_parameter_privilege(oid, 'log_statement', 'SET')"
+            " FROM pg_roles WHERE rolname = 'jit_bot'"
         ).fetchone() or (False,)
         rows = admin.execute(
             "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
