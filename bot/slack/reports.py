@@ -25,6 +25,9 @@ _EVIDENCE = {
 _MOST = 5
 _LONG = 15.0  # seconds: the published limit on the end of access
 _GIST = re.compile(r"\((.+)\)\.?$")  # at the end of an error: what the other side said
+_PLAIN = re.compile(r"[\w$]+(?:\.[\w$]+)*")
+_MARKS = re.compile(r"[^\w $.,+/@<>=-]")  # what is left of a program's or a table's name
+_NAME_SHOWN = 60  # characters
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -172,7 +175,11 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
     found = summary.summarise(story)
     kinds = [f"{n:,} {kind}" for kind, n in found.counts]
     if found.refused:
-        on = f" ({render.some(found.refused_on, _MOST)})" if found.refused_on else ""
+        on = (
+            f" ({render.some([*map(_quoted, found.refused_on)], _MOST)})"
+            if found.refused_on
+            else ""
+        )
         kinds.append(f"{found.refused:,} refused{on}")
     evidence = _EVIDENCE[found.evidence]
     note = f" ({found.note.rstrip('.')})" if found.note and found.statements is not None else ""
@@ -194,13 +201,28 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
 def _table(label: str) -> str:
     """`orders`: the schema goes without saying, unless the name is odd."""
     schema, dot, table = label.partition(".")
-    return table if dot and "." not in table else schema + dot + table
+    return _quoted(table if dot and "." not in table else schema + dot + table)
+
+
+def _quoted(name: str) -> str:
+    """A name as it is, in quotes where it could be read as something else: whoever held the grant has
+    chosen it, in a statement, and may not thereby add to what is said of it.
+    """
+    if _PLAIN.fullmatch(name):
+        return name
+    return f'"{render.cut(_unmarked(name), _NAME_SHOWN)}"'
+
+
+def _unmarked(text: str) -> str:
+    """Somebody's words without what Slack would draw, or a reader take for the end of them."""
+    return _MARKS.sub("", text)
 
 
 def _sessions(seen: Sequence[SessionSeen]) -> str:
     """`2 sessions from 10.2.3.4 (psql)`."""
     places = list(dict.fromkeys(s.client for s in seen if s.client))
-    programs = list(dict.fromkeys(s.application for s in seen if s.application))
+    told = (render.cut(_unmarked(s.application), _NAME_SHOWN) for s in seen if s.application)
+    programs = list(dict.fromkeys(filter(None, told)))
     text = render.count(len(seen), "session")
     text += f" from {render.some(places, 3)}" if places else ""
     return text + (f" ({render.some(programs, 3)})" if programs else "")

@@ -66,6 +66,25 @@ def test_a_summary_tells_that_the_deadline_was_brought_nearer() -> None:
     assert "granted 30 min, shortened to 4 min, <!date^" in said
 
 
+def test_a_holder_adds_nothing_to_a_summary_by_the_names_they_choose() -> None:
+    forged = "psql) · 0 statements: https://evil.test *safe* `x"
+    table = "orders 1\N{MULTIPLICATION SIGN} · never named: customers"
+    activity = replace(
+        ACTIVITY,
+        sessions=tuple(replace(each, application=forged) for each in ACTIVITY.sessions),
+        tables=((f"app.{table}", 1), ("app.customers", 9)),
+    )
+    story = ended()
+    assert story.grant is not None
+    grant = replace(story.grant, activity=summary.activity_to_json(activity))
+    said = reports.grant_summary(replace(story, grant=grant), around()).splitlines()
+    assert said[3] == (
+        "2 sessions from 10.2.3.4 (psql 0 statements https//evil.test safe x)"
+        " · 14 statements: 13 SELECT, 1 refused"
+    )
+    assert said[4].startswith('Read: "orders 1 never named customers" 1\N{MULTIPLICATION SIGN}, ')
+
+
 def test_a_summary_tells_everything_that_is_known() -> None:
     late = END + timedelta(seconds=0.2)
     said = reports.grant_summary(ended(access_ended_at=late), around()).splitlines()
