@@ -1,6 +1,7 @@
 """The search for what is left of a role finds what the server's own bookkeeping has lost."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -8,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from db_grants import naming
-from db_grants.postgres import PostgresEngine, links, residue
+from db_grants.postgres import PostgresEngine, links, queries, residue
 from db_grants.spec import GrantSpec, ManagedRole, Removed
 from tests.fixtures_postgres import Shop
 
@@ -216,6 +217,24 @@ def test_what_else_mentions_a_role_that_is_gone_is_found(
     finally:
         with shop.connect() as admin:
             _forget(admin, oid)
+
+
+@pytest.mark.parametrize("ended", [1, 2])
+def test_every_column_that_can_name_a_role_is_asked_for_by_name(
+    engine: PostgresEngine, ended: int
+) -> None:
+    """Also those of catalogues that nothing here can be planted in."""
+    with engine._links.link() as link:
+        (columns,) = link.ask(queries.query("catalog_columns"))
+        text = residue.Search(columns).quick([1] * ended).text
+    labels = {tuple(label.split(".")) for label in re.findall(r"'(pg_\w+(?:\.\w+)+)'", text)}
+    read = {(relation, column) for relation, *names in labels for column in names}
+    assert read == {(row["relation"], row["attribute"]) for row in columns}
+    for relation, *names in labels:
+        rest = text.partition(f"'{'.'.join([relation, *names])}'")[2]
+        asked = re.split(r"'pg_\w+\.", rest)[0]
+        assert f'"pg_catalog"."{relation}"' in asked
+        assert all(f'"{column}"' in asked for column in names)
 
 
 @pytest.mark.parametrize("place", PLACES)
