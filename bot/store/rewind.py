@@ -9,7 +9,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from bot import errors, model
+from bot import errors
 from bot.store import tables
 from bot.store.transaction import Transaction
 
@@ -22,11 +22,12 @@ def forget_after(tx: Transaction, told: datetime) -> None:
     What is kept by key with a later time in it (a heartbeat, a measurement, an alarm) is forgotten,
     and found out anew; messages that wait for a later time wait no more.
     """
-    live = len(tx.grants(status=model.LIVE_GRANT))
+    live = sum(tx.live_by_target().values())
     if live:
+        told = "A grant is live" if live == 1 else f"{live} grants are live"
         raise errors.NotAllowed(
-            f"{live} grants are live, and an earlier time would be so much more of them. "
-            "End them first: start the bot, `jit revoke --all --wait`, and stop it."
+            f"{told}, and an earlier time would be so much more of it. "
+            "End what is live first: start the bot, `jit revoke --all --wait`, and stop it."
         )
     for key, value in tx.kept("").items():
         if _latest(value) > tx.at:

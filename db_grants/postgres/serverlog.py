@@ -20,6 +20,7 @@ _CSV_FIELDS = {  # position in a CSV record → name in a JSON record
     4: "remote_host",
     5: "session_id",
     6: "line_num",
+    7: "ps",
     11: "error_severity",
     12: "state_code",
     13: "message",
@@ -29,6 +30,7 @@ _CSV_FIELDS = {  # position in a CSV record → name in a JSON record
 _CSV_LENGTHS = range(26, 36)  # 26 since PostgreSQL 14; two records in one have more
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 _SESSION = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]+")
+_STARTING = "startup"  # what a process is at until it waits for its first statement
 _DAMAGED = "a line of the log is damaged"
 _UNFINISHED = "the log ends within a line"
 
@@ -78,6 +80,7 @@ class _Record(NamedTuple):
     user: str
     severity: str
     state: str
+    doing: str  # what the server process was at, in the server's words
     message: str
     statement: str
     application: str
@@ -144,6 +147,7 @@ def _parsed(kind: str, text: str) -> _Record:
         user=found["user"],
         severity=found.get("error_severity", ""),
         state=found.get("state_code", ""),
+        doing=found.get("ps", ""),
         message=found.get("message", ""),
         statement=found.get("statement", ""),
         application=found.get("application_name", ""),
@@ -185,6 +189,10 @@ def _note(session: Seen, record: _Record, at: datetime) -> None:
     session.client = record.client or session.client
     if record.message.startswith("connection authorized:"):
         session.began = True
+    if record.severity == "FATAL" and record.doing == _STARTING:
+        session.began = (
+            False  # the password was right, and then there was no room: see InitPostgres
+        )
     if record.severity == "FATAL" or record.message.startswith("disconnection:"):
         session.ended_at = at
 

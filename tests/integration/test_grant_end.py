@@ -259,6 +259,13 @@ def test_a_prepared_transaction_is_rolled_back_with_the_door_and_its_locks_go(
     assert engine.remove(role).clean
 
 
+IN_QUARANTINE = """
+    SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend
+     WHERE refobjid = 'jit_quarantine'::regrole AND deptype = 'o'
+       AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 @pytest.mark.fault(
     "F-33",
     "a holder owns objects at the end",
@@ -298,6 +305,9 @@ def test_what_the_holder_made_is_quarantined_stripped_and_told_of(
     ):
         assert part in told, told
     with shop.connect() as admin:
+        admin.execute("SET search_path = pg_catalog")  # names in full, as the engine tells them
+        kept = {f"{row[0]} in {shop.database}" for row in admin.execute(IN_QUARANTINE).fetchall()}
+        assert set(removed.quarantined) == kept  # and nothing else is said to be there
         admin.execute("SET ROLE jit_friend")
         for statement in (
             "SELECT * FROM public.loot",

@@ -1,7 +1,7 @@
 """The one function that reads the server's log: in both formats, over rotation, within bounds."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,21 @@ def test_what_was_done_is_told_as_well_once_the_role_is_gone(shop: Shop) -> None
     engine.remove(role)
     assert before.evidence is Evidence.STATEMENT_LOG
     assert engine.activity(role, since) == before
+
+
+def test_a_login_that_found_no_room_is_no_session(shop: Shop) -> None:
+    engine, since = shop.engine(), datetime.now(UTC)
+    role, credential = given(shop, engine, "r00m0001")
+    url = shop.server.url(credential.database, credential.role, credential.password)
+    with ExitStack() as open_:
+        for _ in range(4):
+            open_.enter_context(closing(psycopg.connect(url)))
+        for _ in range(3):
+            with pytest.raises(psycopg.OperationalError, match="too many connections"):
+                psycopg.connect(url)
+    engine.close(role)
+    assert len(engine.activity(role, since).sessions) == 4
+    engine.remove(role)
 
 
 def test_what_was_refused_was_not_touched(shop: Shop) -> None:

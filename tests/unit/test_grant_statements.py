@@ -159,10 +159,19 @@ def test_a_refused_login_is_no_session() -> None:
     assert log.sessions == ()
 
 
+def test_a_login_that_found_no_room_is_no_session() -> None:
+    full = 'too many connections for role "jit_abcd1234"'
+    log = told(
+        record(1, "connection authorized: user=jit_abcd1234", ps="authentication"),
+        record(2, full, error_severity="FATAL", state_code="53300", ps="startup"),
+    )
+    assert log.sessions == ()
+
+
 def test_a_session_that_was_cut_has_ended() -> None:
     (session,) = told(
         record(1, "connection authorized: user=jit_abcd1234"),
-        record(2, "terminating connection", error_severity="FATAL", state_code="57P01"),
+        record(2, "terminating connection", error_severity="FATAL", state_code="57P01", ps="idle"),
     ).sessions
     assert session.ended_at == datetime(2026, 11, 22, 2, 0, 2, 500000, tzinfo=UTC)
     assert session.client == "10.0.0.7"
