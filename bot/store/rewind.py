@@ -24,9 +24,9 @@ def forget_after(tx: Transaction, told: datetime) -> None:
     """
     live = sum(tx.live_by_target().values())
     if live:
-        told = "A grant is live" if live == 1 else f"{live} grants are live"
+        words = "A grant is live" if live == 1 else f"{live} grants are live"
         raise errors.NotAllowed(
-            f"{told}, and an earlier time would be so much more of it. "
+            f"{words}, and an earlier time would be so much more of it. "
             "End what is live first: start the bot, `jit revoke --all --wait`, and stop it."
         )
     for key, value in tx.kept("").items():
