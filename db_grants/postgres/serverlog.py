@@ -170,6 +170,8 @@ def _from_csv(text: str) -> dict[str, str]:
 
 
 def _told(records: Sequence[_Record], zone: tzinfo) -> tuple[tuple[Seen, ...], tuple[Entry, ...]]:
+    if not records:  # of many who end at once, most
+        return (), ()
     sessions: dict[str, Seen] = {}
     entries: list[Entry] = []
     label = functools.cache(statements.label)  # scripts say the same again and again
