@@ -35,13 +35,13 @@ def counting(world: World) -> Iterator[Counter[str]]:
 
 @pytest.mark.parametrize(
     ("step", "waits", "lease"),
-    [("activate", 2, 0), ("reveal", 1, 0), ("revoke", 1, 0), ("close", 1, 1), ("clean", 2, 1)],
+    [("activate", 2, 0), ("reveal", 1, 0), ("revoke", 1, 0), ("close", 1, 1), ("clean", 1, 1)],
 )
 def test_each_step_of_a_grant_waits_for_the_disk_only_for_what_must_last(
     world: World, bot: service.Service, step: str, waits: int, lease: int
 ) -> None:
-    """Intent with its claim and result; who saw the password; an end; the shut door; what was done,
-    and the proof.
+    """Intent with its claim and result; who saw the password; an end; the shut door; the proof, with
+    what was done.
     """
     grant_id = world.ask(bot)
     world.approve(bot, grant_id)
