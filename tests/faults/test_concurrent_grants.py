@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from db_grants import naming
-from db_grants.postgres import PostgresEngine, failures, inspect, plan
+from db_grants.postgres import PostgresEngine, atoms, failures, inspect
 from db_grants.spec import GrantSpec, ManagedRole
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
@@ -120,11 +120,16 @@ def test_a_collision_told_by_the_server_is_tried_again(
     monkeypatch.setattr(failures, "translated", told)
     spec = specified(shop, 1)
     engine = shop.engine()
+    wanted = (
+        spec.role_name,
+        atoms.role_to_grant(spec.scope),
+        spec.connection_limit,
+        spec.expires_at,
+        inspect.marker(spec.grant_id, spec.expires_at),
+        spec.log_statements,
+    )
     with psycopg.connect(shop.bot_url) as other, ThreadPoolExecutor(1) as pool:
-        version = other.info.server_version
-        unmet = inspect.TargetState(version=version, granted_exists=True, role=None)
-        for step in plan.create(spec, unmet):
-            other.execute(sql.Composed([step.sql]))
+        other.execute("SELECT jit_admin.make_role(%s, %s, %s, %s, %s, %s)", wanted)
         made = pool.submit(engine.create, spec)
         with shop.connect() as admin:
             wait_for(lambda: admin.execute(WAITING, [spec.role_name]).fetchone() == (1,))
