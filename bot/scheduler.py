@@ -80,14 +80,12 @@ class Scheduler:
         self._bell: BackgroundScheduler | None = None
         self._woken = True
         self._marker: int | None = None
-        self._unseen = self._unseen_ends = (
-            False  # committed by others since the last look, for ends
-        )
+        self._unseen = self._unseen_ends = False  # what others committed since, for ends
         self._pause = _PAUSE
         self._rested = float("-inf")  # until this of `time.monotonic()` none for such a thing
         self._deadline: datetime | None = None  # as of the last look
         self._looked = datetime.min.replace(tzinfo=clock.now().tzinfo)
-        self._beaten = self._looked
+        self._beaten, self._beat_at = self._looked, 0.0  # the latter of `time.monotonic()`
         self._swept = time.monotonic()
 
     def start(self) -> None:
@@ -365,6 +363,7 @@ class Scheduler:
     def _arm(self) -> None:
         """Ring at the next deadline to the moment, not to the second."""
         self._deadline = deadline = self._store.next_deadline()
+        self._clock.rest(allowed=deadline is None and not self._store.is_any_live())
         if self._bell is None or deadline is None:
             return
         now = self._clock.now()
@@ -381,16 +380,16 @@ class Scheduler:
 
     def _beat(self) -> None:
         """Show that we live: in the log, and in the store for a monitor to read."""
-        now = self._clock.now()
-        sweeps = time.monotonic() - self._swept < _SWEEPS_WITHIN
-        if now - self._beaten < HEARTBEAT_EVERY or not sweeps:
+        now, passed = self._clock.now(), time.monotonic()
+        while_resting = timedelta(seconds=passed - self._beat_at)  # then the clock tells nothing
+        young = max(now - self._beaten, while_resting) < HEARTBEAT_EVERY
+        if young or passed - self._swept >= _SWEEPS_WITHIN:
             return
-        self._beaten = now
+        self._beaten, self._beat_at = now, passed
         with self._grants.outcry.watching(HEARTBEAT):
             self._store.put(HEARTBEAT, now.isoformat())
         self._store.beat(self._grants.claims.name)
         self._store.remember_time()
-        self._clock.rest(allowed=self._store.next_deadline() is None)
         if not (self._outbox.alive() and self._lanes.alive() and self._grants.claims.alive()):
             _log.critical("worker_died")
         _log.debug("heartbeat")

@@ -206,6 +206,11 @@ class Reads(ABC):
         with self._looking() as connection:
             return upcoming.deadline(connection)
 
+    def is_any_live(self) -> bool:
+        """Whether there is a grant that is not over."""
+        with self._looking() as connection:
+            return upcoming.is_any_live(connection)
+
     def messages(self, request_id: str) -> tuple[model.MessageRef, ...]:
         """What we posted for a request, in order."""
         with self._looking() as connection:

@@ -36,6 +36,10 @@ _MOMENTS = tuple(
     )
 )
 _DEADLINE = Ready(lambda _: sa.select(*_MOMENTS), _MOMENTS)
+_IS_LIVE = _GRANT.c.status.in_(
+    [sa.literal_column(f"'{each}'") for each in sorted(model.LIVE_GRANT)]
+)
+_LIVE = Ready(lambda _: sa.select(_GRANT.c.id).where(_IS_LIVE).limit(1), (_GRANT.c.id,))
 
 
 def in_motion(
@@ -48,6 +52,11 @@ def in_motion(
         return tuple(mapping.value_of(model.Grant, _GRANT, row) for row in rows)
     except readable.BROKEN:
         return readable.values(connection, model.Grant, _GRANT, _IN_MOTION.params(given))
+
+
+def is_any_live(connection: sa.Connection) -> bool:
+    """Whether there is a grant that is not over."""
+    return bool(_LIVE.rows(connection))
 
 
 def deadline(connection: sa.Connection) -> datetime | None:

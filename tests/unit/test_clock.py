@@ -187,7 +187,7 @@ def test_a_bot_with_nothing_to_watch_over_lets_its_clock_wait(
         if ask:
             world.live(bot)
         world.advance(minutes=1)
-        bot.scheduler._beat()
+        bot.scheduler.sweep()
     assert told == [True, False]
 
 

@@ -307,6 +307,27 @@ def test_a_heartbeat_is_kept_for_a_monitor(world: World, bot: service.Service) -
     assert world.store.get("heartbeat") == world.clock.now().isoformat()
 
 
+def test_time_may_stand_still_only_while_nothing_is_live(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[bool]()
+    monkeypatch.setattr(world.clock, "rest", lambda *, allowed: told.append(allowed))
+    bot.start()
+    wait_for(lambda: told and told[-1])
+    request_id = world.live(bot)
+    wait_for(lambda: not told[-1])
+    gate = world.shop.gate["close"] = threading.Event()
+    world.advance(minutes=31)
+    assert world.shop.entered["close"].wait(5)
+    assert world.store.next_deadline() is None  # it is being tried, and waits for no moment
+    told.clear()
+    bot.scheduler.sweep()
+    assert told and not any(told)
+    gate.set()
+    wait_for(lambda: status(world, request_id) == "ended")
+    wait_for(lambda: told[-1])
+
+
 @pytest.mark.fault(
     "F-47b",
     "the bot is stopped while a target hangs",
