@@ -1,7 +1,7 @@
 """A whole bot in the local workspace, on a real target: sockets, listeners, poster and all."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from bot.demo.workspace import acts, server
 from bot.slack import client, identity
 from bot.telling import outbox
 from db_grants.postgres import PostgresEngine
+from db_grants.spec import Scope
 from proof import invariants, reality
 
 _CATALOG = """
@@ -84,9 +85,7 @@ def opened(
     """
     time_, catalog = clock or clocks.SystemClock(), _catalog(stage.at)
     engine = stage.at.engine()
-    with stage.at.connect() as admin:
-        wanted = [catalogs.scope_of(each) for each in catalog.entitlements.values()]
-        admin.execute(engine.bootstrap(wanted))
+    _prepare(stage.at, engine, [catalogs.scope_of(e) for e in catalog.entitlements.values()])
     running = server.Server(acts.Workspace())
     with running, core.state(stage.folder, "sqlite", stage.at) as url:
         kept = store.open_store(url, time_)
@@ -137,8 +136,15 @@ def opened(
             slacks[0].stop()
             made.stop(5)
             kept.close()
+            _prepare(stage.at, engine, [stage.at.scope(size) for size in stage.at.sizes])
             engine.dispose()
     stage.at.clear()
+
+
+def _prepare(at: place.Place, engine: PostgresEngine, scopes: Sequence[Scope]) -> None:
+    """For these and no others; the place's own are wanted by the cases that follow."""
+    with at.connect() as admin:
+        admin.execute(engine.bootstrap(scopes))
 
 
 def _prove(

@@ -40,13 +40,31 @@ def text(catalog: catalogs.Catalog, target: str, settings: settings_.Settings) -
     from db_grants.postgres import bootstrap as sql
 
     role = _login(catalog.targets[target], settings)
-    placed = catalogs.placed(catalog, settings.target_database, only=target)
-    scopes = [catalogs.scope_of(item) for item in placed.on(target)]
-    database = placed.targets[target].database
+    here = catalog.targets[target]
+    names = [each.name for each in catalog.targets.values() if _is_same(each, here, settings)]
+    placed = {name: catalogs.placed(catalog, settings.target_database, only=name) for name in names}
+    scopes = [catalogs.scope_of(item) for name in names for item in placed[name].on(name)]
+    database = placed[target].targets[target].database
     try:
         return sql.script(scopes, database=database, bot_role=role)
     except grant_errors.DbGrantsError as wrong:
         raise errors.CatalogError(str(wrong)) from None
+
+
+def _is_same(other: catalogs.Target, target: catalogs.Target, settings: settings_.Settings) -> bool:
+    """Whether both are one database: what is prepared for one alone would be withdrawn by the other."""
+    if (other.url_env, other.database) == (target.url_env, target.database):
+        return True
+    try:
+        return _place(other, settings) == _place(target, settings)
+    except errors.SettingsError:
+        return False
+
+
+def _place(target: catalogs.Target, settings: settings_.Settings) -> tuple[str | None, int, str]:
+    url = urlsplit(settings.target_url(target.url_env).reveal())
+    database = target.database or settings.target_database(target.url_env)
+    return url.hostname, url.port or 5432, database
 
 
 def _login(target: catalogs.Target, settings: settings_.Settings) -> str:

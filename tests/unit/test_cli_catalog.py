@@ -145,6 +145,35 @@ def test_bootstrap_needs_no_url_when_the_catalog_names_the_database(jit, folder)
     assert "jit_bot" in out
 
 
+@pytest.mark.parametrize(
+    ("variable", "url", "same"),
+    [
+        ("SHOP_DATABASE_URL", URL, True),
+        ("ALSO_URL", URL.replace("keeper", "other"), True),
+        ("ALSO_URL", URL.replace("/shop", "/wiki"), False),
+        ("ALSO_URL", "", False),
+    ],
+)
+def test_bootstrap_prepares_a_database_for_all_targets_that_are_it(
+    jit, folder, monkeypatch, variable, url, same
+):
+    monkeypatch.setenv("SHOP_DATABASE_URL", URL)
+    if url:
+        monkeypatch.setenv(variable, url)
+    also = f"targets:\n  also: {{url_env: {variable}, environment: production}}\n"
+    asked = (
+        "entitlements:\n  count_orders: {target: also, scope: [{table: app.orders, can: read}], "
+    )
+    text = sample_catalog.swapped("targets:\n", also)
+    text = text.replace(
+        "entitlements:\n", asked + 'requesters: ["@engineers"], approval: data-owners}\n', 1
+    )
+    (folder / "catalog.yml").write_text(text)
+    code, out, err = jit("bootstrap", "shop")
+    assert (code, err) == (0, "")
+    assert ("jit_s_count_orders" in out) is same
+
+
 def test_bootstrap_knows_only_targets_of_the_catalog(jit):
     assert jit("bootstrap", "nope") == (3, "", "There is no target nope; the catalog has shop.\n")
 
