@@ -37,6 +37,10 @@ Who is compared:
   which a superuser owns: it no longer pays for that walk, this bot does. **raw-superuser** does not.
 - **raw-scram** is raw-superuser with a fresh password and verifier for each grant, as whoever gives a
   password out must make them: 4,096 rounds of PBKDF2 by the client, besides the server's own.
+- **raw-recorded** is raw-superuser with the least that a service must not lose, in *grant*: for a grant two
+  commits on its record (meant, done), for an end three (meant, closed, removed), one row of a grant and one
+  of an event each, on SQLite waiting for the disk as ours does. What a goal asks of **ours-service** beyond
+  that, its row says.
 - **raw-batches** is raw-superuser ending by the hundred, where many end at once: one turn on the wire
   shuts them, one cuts, one drops.
 - **vault-sql** is Vault's documented direct grants and revocation, as a superuser. **teleport-sql** is
@@ -55,6 +59,15 @@ How some cases work:
   more (no login, no session), and until every role is removed and that is proven; and from the command
   on, which adds the start of a Python process. The peer's order is measured from its HTTP request, raw
   SQL's from its first statement, by two workers as ours has for a target.
+- *access-ended* is the end as its user waits for it: until nobody can log in, nobody is logged in, and that
+  is on the record. It is measured by all of raw SQL's end, which drops the role as well.
+- The target's catalogue (*hygiene*) levels off at what is written between two turns of autovacuum, and at
+  full speed 10,000 cycles fit into its default pause of a minute: then chance alone says whether a turn
+  falls among them. So on a server of its own, from catalogues without a dead row on, `autovacuum_naptime` is
+  15 s, and the cycles go on until autovacuum has had four turns at the catalogue that is written to most.
+  Their row tells how many cycles lay between two: ten times as many as a company of 100,000 engineers makes
+  in a minute of its peak hour (*companies*, 2.5 a second). What the second half of them adds is the growth
+  that would go on; what a cycle writes with autovacuum off is told beside raw SQL's.
 - The roles of many grants are made in bulk as the engine leaves them, which a test compares.
 - Big records are made of honest rows: a life that was really lived by the use cases, written again with
   other ids, people and times, and linked into the chain.

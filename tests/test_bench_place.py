@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from bench import core, jobs, place, ways
+from bench.cases import hygiene
 from db_grants import naming
 from db_grants.spec import ManagedRole
 
@@ -115,3 +116,19 @@ def test_only_one_raw_way_makes_a_fresh_verifier_for_each_grant(at: place.Place)
             names = [each.as_string(None).strip('"') for each in held]
             assert at.ask(kept, names) == [(different,)]
     at.clear()
+
+
+def test_cycles_go_on_until_autovacuum_has_had_its_turns(
+    at: place.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hygiene, "NAPTIME", "1s")
+    monkeypatch.setattr(hygiene, "TURNS", 2)
+    found = hygiene._Cycles(asked=60)
+    with at.connect() as admin:
+        hygiene._cycled(at, admin, found)
+    assert found.turns >= 2
+    assert len(found.took) >= 60
+    assert found.failed == 0
+    assert found.at_first <= found.halfway <= found.at_last
+    assert found.rewritten <= found.at_last
+    assert at.ask("SHOW autovacuum_naptime") == [("1s",)]

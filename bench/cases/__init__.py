@@ -1,6 +1,6 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import beside, chat, companies, crashes, edges, ends, grants, switch
+from bench.cases import beside, chat, companies, crashes, edges, ends, grants, hygiene, switch
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
@@ -20,6 +20,6 @@ CASES: dict[str, Case] = {
     "words": chat.words,
     "start": edges.start,
     "audit": edges.audit,
-    "hygiene": edges.hygiene,
+    "hygiene": hygiene.hygiene,
     "companies": companies.companies,
 }

@@ -1,4 +1,4 @@
-"""G14 to G18: start, audit, digest, and what a target's catalogue grows by."""
+"""G14 to G17: start, audit and digest."""
 
 import functools
 import os
@@ -7,7 +7,6 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +16,14 @@ from typing import Any
 
 import psycopg
 
-from bench import core, history, measure, place, ways
+from bench import core, history, measure, place
 from bench.measure import Line, at_least, at_most
 from bench.stage import GOAL, Stage, Told
 from bot import clock, store
 from bot.audit import digest
 
 _APPENDS = 400  # rounds
-_CLIENTS = 4  # that grant and end at the same time
+_IMPORTS = 20  # rounds
 _DAYS = timedelta(days=8)  # that a long chain's events are spread over
 
 
@@ -34,7 +33,7 @@ def start(stage: Stage) -> Iterator[Told]:
         "libraries": lambda: {"import": _import(stage, _LIBRARIES)},
         "ours": lambda: {"import": _import(stage, "bot.app, bot.slack, bot.service")},
     }
-    found = measure.interleave(7, turns)["import"]
+    found = measure.interleave(_IMPORTS, turns)["import"]
     yield from measure.compared("import", 1, found)
     ratio = measure.ratio(found["ours"], found["libraries"])
     yield at_most("G14", "import, over the five libraries alone", ratio, 1.5)
@@ -168,38 +167,6 @@ def _bare(stage: Stage, url: str) -> Iterator[Callable[[], object]]:
     link.execute("CREATE TABLE bare (body text)")
     yield lambda: link.execute("INSERT INTO bare VALUES ('x')")
     link.close()
-
-
-def hygiene(stage: Stage) -> Iterator[Told]:
-    """G18: what the target's catalogue grows by over many grants and ends."""
-    count, tables = stage.sizes.cycles, "'pg_authid', 'pg_auth_members', 'pg_shdepend'"
-    size = f"SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname IN ({tables})"
-    before = int(stage.at.ask(size)[0][0])
-    took: list[float] = []  # in the order in which they were over
-
-    def cycle(way: ways.Way) -> None:
-        for _ in range(count // _CLIENTS):
-            seconds = measure.timed(lambda: way.end(way.grant(10)))
-            took.append(seconds)
-
-    with ways.opened(ways.Ours(stage.at)) as found:
-        threads = [threading.Thread(target=cycle, args=(found["ours"],)) for _ in range(_CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    grown = int(stage.at.ask(size)[0][0]) - before
-    part = max(20, count // 20)
-    ratio = measure.ratio(took[-part:], took[part : 2 * part])
-    failed, facts = (
-        count // _CLIENTS * _CLIENTS - len(took),
-        {"catalogue_bytes": grown, "clients": _CLIENTS},
-    )
-    yield measure.line("cycles", "ours", count, took, rate=None, failed=failed, facts=facts)
-    sizes = (count, GOAL.cycles)
-    yield at_most("G18", f"bytes by {count:,} cycles", grown, 1_000_000, size=sizes)
-    yield at_most("G18", f"failed of {count:,} cycles", failed, 0, size=sizes)
-    yield at_most("G18", "last cycles over the first", ratio, 1.3, size=sizes)
 
 
 _LIBRARIES = "slack_bolt, sqlalchemy.orm, psycopg, apscheduler.schedulers.background, jinja2"
