@@ -259,9 +259,10 @@ def _judged(
     exact: bool = False,
     size: tuple[int, int] | None = None,
     limit: float | None = None,
+    by: str = "raw SQL itself",
 ) -> Verdict:
     """`exact`: counted, not timed. `size`: the one it was run at, and the one the goal names. `limit`:
-    what raw SQL reaches, and so the most, or least, that can be had at all.
+    what raw SQL reaches, `by` which way, and so the most, or least, that can be had at all.
 
     Undecided is what was met at a smaller size than the goal's, and a time or rate that noise may have
     put on its side of the bound: the bound is in its interval, or where it has none, within 5 % of it.
@@ -274,7 +275,7 @@ def _judged(
         decided = False if decided is False else None
     side = "above" if words.startswith("≥") else "below"
     if limit is not None and (bound > limit if side == "above" else bound < limit):
-        notes.append(f"the goal lies {side} what raw SQL itself reaches here, {_number(limit)}")
+        notes.append(f"the goal lies {side} what {by} reaches here, {_number(limit)}")
     figure = f"{_number(value.value if isinstance(value, Ratio) else value)}{unit}"
     if isinstance(value, Ratio):
         figure += f" ({_number(value.low)} to {_number(value.high)})"

@@ -39,7 +39,7 @@ _GOALS = {
     "G19": "sockets replaced",
     "G20": "Slack's limits",
 }
-_RAWS = ("raw", "raw-superuser", "raw-batches", "raw-scram")
+_RAWS = ("raw", "raw-superuser", "raw-batches", "raw-scram", "raw-recorded")
 
 _Told = dict[str, Any]
 

@@ -2,16 +2,18 @@
 
 All of them run as an unprivileged bot like ours where they can; `direct` ones need the privileges to
 give away, so they run as the tables' owner. Raw is the physical limit: one connection a client, no
-record, no proof. It runs three times: as that bot, who since PostgreSQL 16 pays for every role it
-administers at each statement; as a superuser, who does not; and as one who makes the verifier of a fresh
-password for each grant.
+record, no proof. It runs four times: as that bot, who since PostgreSQL 16 pays for every role it
+administers at each statement; as a superuser, who does not; as one who makes the verifier of a fresh
+password for each grant; and as one who writes down what a service must not lose.
 """
 
 import secrets
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
@@ -93,24 +95,33 @@ class Raw(_Sql):
 
     def grant(self, size: int) -> sql.Identifier:
         name = self._new()
-        role = sql.Identifier(self._at.role_of(size))
+        self._make(name, size)
+        return name
+
+    def _make(self, name: sql.Identifier, size: int) -> None:
         self._run(
             "CREATE ROLE {name} LOGIN PASSWORD {password} VALID UNTIL {until} IN ROLE {role}",
             name=name,
             password=self._password(),
             until=self._until(),
-            role=role,
+            role=sql.Identifier(self._at.role_of(size)),
         )
-        return name
 
     def end(self, held: sql.Identifier) -> None:
         self.end_all([held])
 
     def end_all(self, held: Sequence[sql.Identifier]) -> None:
         """Shut, cut, drop: three turns on the wire, two transactions that write."""
+        self._shut(held)
+        self._drop(held)
+
+    def _shut(self, held: Sequence[sql.Identifier]) -> None:
+        """Then nobody can log in, and nobody is logged in."""
         shut = [sql.SQL("ALTER ROLE {} NOLOGIN").format(name) for name in held]
         self.link.execute(sql.SQL(";").join(shut))
         self._cut(*held)
+
+    def _drop(self, held: Sequence[sql.Identifier]) -> None:
         self.link.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(held)))
 
 
@@ -135,6 +146,59 @@ class RawScram(RawSuperuser):
 
     def _password(self) -> sql.Literal:
         return sql.Literal(place.verifier(secrets.token_urlsafe(24)))
+
+
+class RawRecorded(RawSuperuser):
+    """And with the least that a service must have written down before it goes on: what it is about to
+    do, and what it has done. One row of a grant and one event each time, on a record on SQLite that
+    waits for the disk as ours does. No decision, no proof, no chain, no message. One thread.
+    """
+
+    name = "raw-recorded"
+
+    def __init__(self, at: place.Place, path: Path) -> None:
+        """`path`: of its record, in a file of its own."""
+        super().__init__(at)
+        self.kept = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 4000"):
+            self.kept.execute(f"PRAGMA {pragma}")
+        self.kept.execute("CREATE TABLE given (id TEXT PRIMARY KEY, status TEXT)")
+        self.kept.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY, id TEXT, type TEXT)")
+
+    def close(self) -> None:
+        super().close()
+        self.kept.close()
+
+    def grant(self, size: int) -> sql.Identifier:
+        """Two commits on the record: it is meant, it is done."""
+        name = self._new()
+        self._note("INSERT INTO given (status, id) VALUES (?, ?)", name, "activating")
+        self._make(name, size)
+        self._note(_GIVEN, name, "active")
+        return name
+
+    def end(self, held: sql.Identifier) -> None:
+        self.shut(held)
+        self.drop(held)
+
+    def shut(self, held: sql.Identifier) -> None:
+        """Access ends; two commits on the record: it is meant, it is done."""
+        self._note(_GIVEN, held, "revoking")
+        self._shut([held])
+        self._note(_GIVEN, held, "closed")
+
+    def drop(self, held: sql.Identifier) -> None:
+        """The role is gone; one commit: it is done."""
+        self._drop([held])
+        self._note(_GIVEN, held, "revoked")
+
+    def _note(self, statement: str, name: sql.Identifier, status: str) -> None:
+        """One commit: the row, and one event."""
+        known = name.as_string(None)
+        self.kept.execute("BEGIN IMMEDIATE")
+        self.kept.execute(statement, [status, known])
+        self.kept.execute("INSERT INTO event (id, type) VALUES (?, ?)", [known, f"grant.{status}"])
+        self.kept.execute("COMMIT")
 
 
 class VaultSql(_Sql):
@@ -243,3 +307,4 @@ def opened(*ways: Way) -> Iterator[dict[str, Way]]:
 _GRANTED_SCHEMAS = (
     "SELECT DISTINCT table_schema FROM information_schema.role_column_grants WHERE grantee = %s"
 )
+_GIVEN = "UPDATE given SET status = ? WHERE id = ?"

@@ -1,6 +1,7 @@
 """G11: all access at once by one order: `jit revoke --all`, OpenBao's revoke-prefix, and raw SQL."""
 
 import functools
+import itertools
 import os
 import statistics
 import subprocess
@@ -12,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import core, jobs, measure, openbao, ways
-from bench.measure import Line, at_least, at_most
+from bench.measure import Line, Verdict, at_least, at_most
 from bench.stage import GOAL, Stage, Told
 
 _BOUNDS = {openbao.MEMBERSHIP: 2.0, openbao.DIRECT: 50.0}
 _SHUT, _REMOVED = "no access", "removed and proven"
+_STEPS = {_SHUT: "shut", _REMOVED: "gone"}  # of an order, as it is told
 _DIRECT_MOST = 100  # by OpenBao as documented, which takes a second for ten
 _ROOT = Path(__file__).parent.parent.parent
 
@@ -106,17 +108,16 @@ def _compared(
     rates: Mapping[str, float],
     peers: Mapping[str, Sequence[float]],
     ours: Mapping[str, Sequence[_Order]],
-) -> Iterator[Told]:
-    """On the slower record of the two, from the moment the order is recorded."""
-    count = stage.sizes.switch
+) -> Iterator[Verdict]:
+    """Each record by itself, from the moment the order is on it."""
+    size = (stage.sizes.switch, GOAL.switch)
     for name, theirs in peers.items():
         limit = rates[ways.RawBatches.name] / rates[name]
-        for case, of in ((_SHUT, "shut"), (_REMOVED, "gone")):
-            took = [[getattr(each, of) / count for each in orders] for orders in ours.values()]
-            ratio = min(measure.ratio(theirs, each) for each in took)
+        for (case, of), (kind, orders) in itertools.product(_STEPS.items(), ours.items()):
+            took = [getattr(each, of) / stage.sizes.switch for each in orders]
+            ratio = measure.ratio(theirs, took)
             top = limit if case == _REMOVED else None
-            words = f"{case}/s over {name}"
-            size = (count, GOAL.switch)
+            words = f"{case}/s, {kind}, over {name}"
             yield at_least("G11", words, ratio, _BOUNDS[name], size=size, limit=top)
         words = f"shut, cut and drop by raw SQL in batches/s over {name}"
         yield measure.told("G11", words, limit)
