@@ -2,10 +2,13 @@
 
 import dataclasses
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
@@ -16,12 +19,62 @@ from bot import clock as clocks
 from bot import model
 from bot import store as stores
 from bot.demo import postgres
-from bot.store import tables
+from bot.store import kept, tables
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANA = stores.Actor(kind="user", id="U0ANA", name="Ana Lima")
 BO = stores.Actor(kind="user", id="U0BO", name="Bo Chen")
 KEY = b"a key of the tests, 32 bytes long"
+
+
+class Heard:
+    """A driver's connection to SQLite as `kept` uses it: `committing` is called just before it commits."""
+
+    def __init__(self, driver: sqlite3.Connection, committing: Callable[[], object]) -> None:
+        self._driver, self._committing = driver, committing
+        self._writes = False
+
+    def execute(self, begin: str) -> None:
+        self._writes = begin == kept.WRITE
+        self._driver.execute(begin)
+
+    def commit(self) -> None:
+        if self._writes:
+            self._committing()
+        self._driver.commit()
+
+
+@contextmanager
+def heard(lines: kept.Kept, committing: Callable[[], object]) -> Iterator[None]:
+    """Call that before every commit of what is written on one of these connections."""
+    take, give_back = lines._take, lines._give_back
+
+    def taken() -> Any:
+        line = take()
+        return line._replace(driver=Heard(line.driver, committing))
+
+    def given_back(line: Any) -> None:
+        give_back(line._replace(driver=line.driver._driver))
+
+    with (
+        mock.patch.object(lines, "_take", taken),
+        mock.patch.object(lines, "_give_back", given_back),
+    ):
+        yield
+
+
+@contextmanager
+def used(lines: kept.Kept, first: Callable[[sqlite3.Connection], object]) -> Iterator[None]:
+    """Call that with the driver's connection before every use of one."""
+    take = lines._take
+
+    def taken() -> Any:
+        line = take()
+        first(line.driver)
+        return line
+
+    with mock.patch.object(lines, "_take", taken):
+        yield
 
 
 @pytest.fixture

@@ -15,21 +15,24 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from bot import errors
-from bot.store import faults, tip
+from bot.store import faults, kept, tip
 
 URL_HELP = "JIT_DATABASE_URL must look like sqlite:///jit.db or postgresql://user@host/database."
 # SQLite's log is copied into the file at so many pages (16 MB); a crowd of ends writes as many.
 _LATER_CHECKPOINT = "PRAGMA wal_autocheckpoint = 4000"
 _TRUSTED = 10.0  # seconds that an idle connection is taken for alive, unless it has news
+_READERS = 4  # connections to SQLite that are kept while nobody uses them; and one more, of leases
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
+
+_Way: TypeAlias = Callable[[], AbstractContextManager[sa.Connection]]
 
 
 class Database:
@@ -47,14 +50,8 @@ class Database:
         self._marker_lock = threading.Lock()
         self._engine = _sqlite(parsed, patience) if self.is_sqlite else _postgres(parsed, patience)
         self._leases = _sqlite_leases(parsed, patience) if self.is_sqlite else self._engine
-        self._writing = self._engine.execution_options(jit_writes=True)
-        self._reading = self._engine.execution_options(**({} if self.is_sqlite else _SNAPSHOT))
-        single = {"jit_single": True} if self.is_sqlite else _AT_ONCE
-        self._looking = self._engine.execution_options(**single)
-        once = {"jit_writes": True} if self.is_sqlite else _AT_ONCE
-        self._writing_once = self._engine.execution_options(**once)
-        self._leasing = self._leases.execution_options(jit_writes=True)
-        self._leasing_once = self._leases.execution_options(**once)
+        self._kept = (kept.Kept(self._engine, _READERS), kept.Kept(self._leases, 1))
+        self._ways = _sqlite_ways(*self._kept) if self.is_sqlite else _postgres_ways(self._engine)
 
     @property
     def engines(self) -> tuple[sa.Engine, ...]:
@@ -64,25 +61,25 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A snapshot that changes under nobody's hands. Raises StoreError."""
-        with faults.translated(), self._reading.begin() as connection:
+        with faults.translated(), self._ways.read() as connection:
             yield connection
 
     @contextmanager
     def look(self) -> Iterator[sa.Connection]:
         """For one statement that reads: a snapshot by itself, and a third of the turns on the wire."""
-        with faults.translated(), self._looking.begin() as connection:
+        with faults.translated(), self._ways.look() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of the block. Raises Busy, Conflict, StoreError."""
-        with faults.translated(), self._turn(), self._writing.begin() as connection:
+        with faults.translated(), self._turn(), self._ways.write() as connection:
             yield connection
 
     @contextmanager
     def write_once(self) -> Iterator[sa.Connection]:
         """As `write`, for one statement, which the server commits with its answer."""
-        with faults.translated(), self._turn(), self._writing_once.begin() as connection:
+        with faults.translated(), self._turn(), self._ways.write_once() as connection:
             yield connection
 
     @contextmanager
@@ -96,8 +93,8 @@ class Database:
         PostgreSQL a claim is as durable as anything.
         https://www.sqlite.org/pragma.html#pragma_synchronous
         """
-        engine = self._leasing_once if once else self._leasing
-        with faults.translated(), self._turn(), engine.begin() as connection:
+        lease = self._ways.lease_once if once else self._ways.lease
+        with faults.translated(), self._turn(), lease() as connection:
             yield connection
 
     @contextmanager
@@ -163,8 +160,46 @@ class Database:
         if self._serving is not None:
             os.close(self._serving)
             self._serving = None
+        for each in self._kept:
+            each.close()
         for engine in self.engines:
             engine.dispose()
+
+
+class _Ways(NamedTuple):
+    """How a connection is had for one thing or the other."""
+
+    read: _Way
+    look: _Way
+    write: _Way
+    write_once: _Way
+    lease: _Way
+    lease_once: _Way
+
+
+def _sqlite_ways(kept_: kept.Kept, leases: kept.Kept) -> _Ways:
+    write = functools.partial(kept_.transaction, kept.WRITE)
+    lease = functools.partial(leases.transaction, kept.WRITE)
+    return _Ways(
+        read=functools.partial(kept_.transaction, kept.READ),
+        look=kept_.look,
+        write=write,
+        write_once=write,
+        lease=lease,
+        lease_once=lease,
+    )
+
+
+def _postgres_ways(engine: sa.Engine) -> _Ways:
+    at_once = engine.execution_options(**_AT_ONCE).begin
+    return _Ways(
+        read=engine.execution_options(**_SNAPSHOT).begin,
+        look=at_once,
+        write=engine.begin,
+        write_once=at_once,
+        lease=engine.begin,
+        lease_once=at_once,
+    )
 
 
 _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -228,7 +263,6 @@ def _sqlite_engine(
         **pool,
     )
     event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -281,13 +315,6 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("isolation_level") != "AUTOCOMMIT" and not options.get("jit_single"):
-        with faults.cursor_of(connection) as cursor:
-            cursor.execute("BEGIN IMMEDIATE" if options.get("jit_writes") else "BEGIN")
 
 
 def _postgres(url: sa.URL, patience: float) -> sa.Engine:

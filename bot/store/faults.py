@@ -34,17 +34,44 @@ def translated() -> Iterator[None]:
         raise (error.orig or error) from None
 
 
-@contextmanager
-def cursor_of(connection: sa.Connection) -> Iterator[Any]:
+class AsSqlalchemy:
+    """A driver's errors, as SQLAlchemy would raise them."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: type[Exception]) -> None:
+        """`kind`: what all errors of the driver are."""
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        """Nothing is to be prepared."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _where: object
+    ) -> None:
+        """Raise it as SQLAlchemy's."""
+        if isinstance(error, self._kind):
+            raise exc.DBAPIError.instance(None, None, error, self._kind) from error
+
+
+class cursor_of:  # noqa: N801 - used as the function it is; a generator would take three times as long
     """The driver's own cursor, for what is done at every write; its errors come as SQLAlchemy's."""
-    cursor = connection.connection.cursor()
-    driver: Any = connection.dialect.loaded_dbapi
-    try:
-        yield cursor
-    except driver.Error as error:
-        raise exc.DBAPIError.instance(None, None, error, driver.Error) from error
-    finally:
-        cursor.close()
+
+    __slots__ = ("_cursor", "_kind")
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._cursor: Any = connection.connection.cursor()
+        self._kind: type[Exception] = connection.dialect.loaded_dbapi.Error
+
+    def __enter__(self) -> Any:
+        return self._cursor
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _where: object
+    ) -> None:
+        self._cursor.close()
+        if isinstance(error, self._kind):
+            raise exc.DBAPIError.instance(None, None, error, self._kind) from error
 
 
 def is_passing(error: exc.DBAPIError) -> bool:

@@ -1,14 +1,13 @@
 """What may happen to the state database: locked by somebody, or no room left on its disk."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-
 from bot import errors, store
+from tests.fixtures_store import used
 
 _NO_LIMIT = 1073741823  # SQLite's own largest number of pages
 
@@ -27,15 +26,22 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def full(opened: store.Store) -> Iterator[None]:
     """The disk of this SQLite record has no room: nothing that needs a new page can be written."""
-    engines = opened._database.engines
-    for engine in engines:
-        event.listen(engine, "checkout", _shut)
-    try:
+    database = opened._database
+    with ExitStack() as stack:
+        for lines in database._kept:
+            stack.enter_context(used(lines, _shut))
         yield
-    finally:
-        for engine in engines:
-            event.remove(engine, "checkout", _shut)
-            event.listen(engine, "checkout", _open)
+    for lines in database._kept:
+        lines._take = _opening(lines._take)  # type: ignore[method-assign]
+
+
+def _opening(take: Callable[[], Any]) -> Callable[[], Any]:
+    def taken() -> Any:
+        line = take()
+        _open(line.driver)
+        return line
+
+    return taken
 
 
 @contextmanager
@@ -50,14 +56,14 @@ def stuffed(opened: store.Store) -> Iterator[None]:
         yield
 
 
-def _shut(connection: Any, _record: object, _proxy: object) -> None:
+def _shut(connection: sqlite3.Connection) -> None:
     cursor = connection.cursor()
     (pages,) = cursor.execute("PRAGMA page_count").fetchone()
     cursor.execute(f"PRAGMA max_page_count = {int(pages)}")
     cursor.close()
 
 
-def _open(connection: Any, _record: object, _proxy: object) -> None:
+def _open(connection: sqlite3.Connection) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA max_page_count = {_NO_LIMIT}")
     cursor.close()

@@ -123,19 +123,17 @@ def _active(scene: Scene, grant_id: str) -> bool:
 
 FULL = """
     import pathlib
-    from sqlalchemy import event, pool
+    from bot.store import kept
 
-    full = pathlib.Path(__file__).with_name("full")
+    full, take = pathlib.Path(__file__).with_name("full"), kept.Kept._take
 
-    def room(connection, _record, _proxy):
-        if type(connection).__module__.partition(".")[0] != "sqlite3":
-            return
-        cursor = connection.cursor()
-        (pages,) = cursor.execute("PRAGMA page_count").fetchone()
-        cursor.execute(f"PRAGMA max_page_count = {pages if full.exists() else 2**30}")
-        cursor.close()
+    def room(lines):
+        line = take(lines)
+        (pages,) = line.driver.execute("PRAGMA page_count").fetchone()
+        line.driver.execute(f"PRAGMA max_page_count = {pages if full.exists() else 2**30}").close()
+        return line
 
-    event.listen(pool.Pool, "checkout", room)
+    kept.Kept._take = room
 """
 
 

@@ -21,6 +21,7 @@ from tests.fixtures_store import (
     end,
     granted,
     submit,
+    used,
 )
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -218,18 +219,11 @@ def asked_by(store: stores.Store, look: Callable[[], object]) -> list[str]:
     """The SELECTs that reach SQLite while `look` runs, with their values written out."""
     asked: list[str] = []
 
-    def listen(connection: Any, *_: object) -> None:
-        connection.set_trace_callback(asked.append)
-
-    def listen_no_more(connection: Any, *_: object) -> None:
-        connection.set_trace_callback(None)
-
-    engine = store._database._engine
-    sa.event.listen(engine, "checkout", listen)
-    sa.event.listen(engine, "checkin", listen_no_more)
-    look()
-    sa.event.remove(engine, "checkout", listen)
-    sa.event.remove(engine, "checkin", listen_no_more)
+    (lines, _) = store._database._kept
+    with used(lines, lambda driver: driver.set_trace_callback(asked.append)):
+        look()
+    with used(lines, lambda driver: driver.set_trace_callback(None)):
+        store.get("nothing")
     return [statement for statement in asked if statement.startswith("SELECT")]
 
 

@@ -63,7 +63,7 @@ def when_committing(store: stores.Store, act: Callable[[], object]) -> None:
     left = [act]
 
     def committing(connection: sa.Connection) -> None:
-        if left and connection.get_execution_options().get("jit_writes"):
+        if left and "isolation_level" not in connection.get_execution_options():  # it writes
             left.pop()()
 
     sa.event.listen(store._database._engine, "commit", committing)

@@ -2,35 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from bot import service
 from tests.fixtures_core import ANA, World
+from tests.fixtures_store import heard
 
 
 @contextmanager
 def counting(world: World) -> Iterator[Counter[str]]:
     """Writing transactions on SQLite, by whether their commit waits for the disk."""
-    found: Counter[str] = Counter()
-
-    def note(kind: str, connection: Any) -> None:
-        if connection.get_execution_options().get("jit_writes"):
-            found[kind] += 1
-
-    heard = [
-        (engine, partial(note, kind))
-        for kind, engine in zip(("waits", "lease"), world.store._database.engines, strict=True)
-    ]
-    for engine, listener in heard:
-        event.listen(engine, "commit", listener)
-    yield found
-    for engine, listener in heard:
-        event.remove(engine, "commit", listener)
+    found: Counter[str] = Counter(waits=0, lease=0)
+    with ExitStack() as stack:
+        for kind, lines in zip(("waits", "lease"), world.store._database._kept, strict=True):
+            stack.enter_context(heard(lines, partial(found.update, [kind])))
+        yield found
 
 
 @pytest.mark.parametrize(
