@@ -23,9 +23,11 @@ _LOOKS = 6
 _PAUSE = 0.05  # seconds
 _ALONE = "statement_log"  # the log reader of an earlier bootstrap: one role, all of the log
 _REFUSED = "42501"  # insufficient_privilege
+_NO_TABLE = "42P01"  # undefined_table
 _DENIED = re.compile(
     r"permission denied for (?P<kind>foreign table|materialized view|\w+) (?P<name>.+)", re.DOTALL
 )
+_UNKNOWN = re.compile(r'(?:relation|table) "(.+)" does not exist', re.DOTALL)
 
 # Both in one turn wherever the log was read before on a connection: then its reader is there.
 _STATE = queries.prepared("log_state", "oid[]")
@@ -203,10 +205,15 @@ def _from_log(told: serverlog.Log, *, everything: bool) -> Activity:
 
 
 def _touched(entry: serverlog.Entry) -> list[str]:
-    """The tables a statement reached: one that was refused to it is not among them.
+    """The tables a statement reached: not one that was refused to it, or that there is not.
 
-    A server that speaks another language than English leaves them all: too much rather than too little.
+    A server that speaks another language than English leaves them: too much rather than too little.
     """
+    if entry.misread:
+        return []
+    unknown = _UNKNOWN.fullmatch(entry.error or "") if entry.state == _NO_TABLE else None
+    if unknown is not None:
+        return [name for name in entry.tables if name != unknown[1]]
     denied = _DENIED.fullmatch(entry.error or "") if entry.state == _REFUSED else None
     named = entry.tables
     return [name for name in named if denied is None or not _is(name, **denied.groupdict())]

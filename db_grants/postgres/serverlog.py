@@ -25,11 +25,15 @@ _CSV_FIELDS = {  # position in a CSV record → name in a JSON record
     12: "state_code",
     13: "message",
     19: "statement",
+    20: "cursor_position",
     22: "application_name",
 }
 _CSV_LENGTHS = range(26, 36)  # 26 since PostgreSQL 14; two records in one have more
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 _SESSION = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]+")
+# Errors with a place in the text itself, not in a function's, are met before anything is read.
+_MISREAD = "42"  # class: syntax error or access rule violation
+_SYNTAX = "42601"  # of a text with several statements none has begun
 _STARTING = "startup"  # what a process is at until it waits for its first statement
 _DAMAGED = "a line of the log is damaged"
 _UNFINISHED = "the log ends within a line"
@@ -47,6 +51,8 @@ class Entry:
     tables: tuple[str, ...]
     error: str | None = None
     state: str | None = None  # SQLSTATE of the error
+    alone: bool = True  # no other statement came with it
+    misread: bool = False  # the server could make nothing of a place in its text: it never began
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +89,7 @@ class _Record(NamedTuple):
     doing: str  # what the server process was at, in the server's words
     message: str
     statement: str
+    position: str  # where in the text the server met the error, if there
     application: str
     client: str
 
@@ -150,6 +157,7 @@ def _parsed(kind: str, text: str) -> _Record:
         doing=found.get("ps", ""),
         message=found.get("message", ""),
         statement=found.get("statement", ""),
+        position=found.get("cursor_position", ""),
         application=found.get("application_name", ""),
         client=found.get("remote_host", ""),
     )
@@ -218,12 +226,14 @@ def _statement(
 
 def _entry(at: datetime, text: str, label: Callable[[str], statements.Label]) -> Entry:
     found = label(text)
-    return Entry(at=at, kind=found.kind, text=text, tables=found.tables)
+    return Entry(at=at, kind=found.kind, text=text, tables=found.tables, alone=found.alone)
 
 
 def _blame(entry: Entry, record: _Record) -> Entry:
     entry.error = record.message
     entry.state = record.state or None
+    known = record.state.startswith(_MISREAD) and record.position not in {"", "0"}
+    entry.misread = known and (entry.alone or record.state == _SYNTAX)
     return entry
 
 

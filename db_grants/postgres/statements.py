@@ -5,6 +5,7 @@ do and PostgreSQL's own grammar (a GPL-licensed binding) need not be a dependenc
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,14 @@ _TOKEN = re.compile(
     r"""
     (?P<skip>--[^\n]*|/\*.*?(?:\*/|$)|\s+)
   | (?P<string>[eE]?'(?:[^'\\]++|''|\\.)*+(?:'|$)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$))
-  | (?P<name>"(?:[^"]++|"")*+"|[^\W\d][\w$]*)
+  | (?P<name>[uU]&"(?:[^"]++|"")*+"(?:\s*+[uU][eE][sS][cC][aA][pP][eE]\s*+'[^']')?
+      |"(?:[^"]++|"")*+"|[^\W\d][\w$]*)
   | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
+)
+_IN_ESCAPES = re.compile(
+    r"""u&"(?P<name>.*)"(?:\s*UESCAPE\s*'(?P<mark>.)')?""", re.DOTALL | re.IGNORECASE
 )
 _MOST = 100_000  # characters of a statement that are looked at
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
@@ -28,10 +33,40 @@ _KINDS = {
     "RESET": "SET",
     "DECLARE": "SELECT",
 }
-_BEFORE_TABLE = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "COPY"}
-_NOT_AFTER = {"FOR", "DO", "DISTINCT"}
+_BEFORE_TABLE = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "COPY", "USING"}
+_NOT_AFTER = {
+    "FOR",
+    "KEY",
+    "DO",
+    "THEN",
+    "ON",
+    "DISTINCT",
+}  # FOR UPDATE, DISTINCT FROM and the like
+_FIRST_BEFORE_TABLE = {"TRUNCATE", "LOCK"}  # at the very beginning only
+_COLUMNS_FOLLOW = {"INTO", "COPY"}  # a name before a parenthesis is a table there, and no function
 _FROM_INSIDE = {"EXTRACT", "SUBSTRING", "TRIM", "OVERLAY"}
-_CURSORS = {"FETCH", "MOVE"}  # what follows FROM is a cursor, whose statement was told before
+_FROM_NO_TABLE = {
+    "COPY",
+    "REVOKE",
+    "FETCH",
+    "MOVE",
+}  # a file, a role, a cursor that was told before
+_USING_TABLE = {"DELETE", "MERGE"}
+_NO_NAMES = {"ONLY", "LATERAL", "IF", "NOT", "EXISTS"}  # between such a word and the name
+_NEW_KINDS = {
+    "TEMP",
+    "TEMPORARY",
+    "UNLOGGED",
+    "LOCAL",
+    "GLOBAL",
+    "TABLE",
+}  # SELECT … INTO TEMP name
+_AFTER_TABLES = {
+    *("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT"),
+    *("OFFSET", "FETCH", "FOR", "RETURNING", "SET", "VALUES", "SELECT", "WITH", "WHEN", "DEFAULT"),
+    *("OVERRIDING", "IN", "TO"),
+}
+_BODIES = {"(", "SELECT", "WITH", "VALUES", "TABLE", "EXECUTE", "NOT", "MATERIALIZED"}
 _SILENT = {"skip", "string"}
 _IS_NAME = re.compile(r'["\w]')
 _SYSTEM = ("pg_catalog.", "information_schema.", "pg_toast.")
@@ -44,6 +79,7 @@ class Label:
 
     kind: str  # SELECT, INSERT, …, TRANSACTION or OTHER; of several, or in a CTE, the writing one
     tables: tuple[str, ...]  # each once, as `schema.table` where it says so
+    alone: bool = True  # whether it is one statement, or none
 
 
 def label(text: str) -> Label:
@@ -56,6 +92,7 @@ def label(text: str) -> Label:
     return Label(
         kind=next(iter([*writing, *unseen, *telling, *kinds]), OTHER),
         tables=tuple(dict.fromkeys(name for part in parts for name in part.tables())),
+        alone=len(parts) <= 1 and len(text) <= _MOST,
     )
 
 
@@ -92,49 +129,79 @@ class _Part:
 
     def tables(self) -> Iterator[str]:
         """The tables it names; what it defines itself is none."""
-        if self._words[0] in _CURSORS:
-            return
-        pairs = zip(self._tokens, self._words[1:], strict=False)
-        ours = {_plain(name) for name, following in pairs if following == "AS"}
+        ours = self._defined()
         for name in self._named():
             if name not in ours and not name.startswith((*_SYSTEM, "pg_")):
                 yield name
 
+    def _defined(self) -> set[str]:
+        """Names that it gives to queries of its own: `WITH name (a, b) AS (…)`, `CREATE TABLE name AS`.
+
+        `FROM orders AS o` gives a table another name, and is none of these.
+        """
+        if self._words[0] != "CREATE" and "WITH" not in self._words:
+            return set()
+        ours: set[str] = set()
+        for position, word in enumerate(self._words):
+            if word == "AS" and self._at(position + 1) in _BODIES:
+                name = self._before_columns(position - 1)
+                ours.update([_plain(self._tokens[name])] if name >= 0 else [])
+        return ours
+
+    def _before_columns(self, position: int) -> int:
+        """Where the name is whose list of columns ends there, if one does."""
+        if position < 0 or self._words[position] != ")":
+            return position
+        while position >= 0 and self._words[position] != "(":
+            position -= 1
+        return position - 1
+
     def _named(self) -> Iterator[str]:
         """In one pass: what is read as a name is not looked at again."""
-        calls = [""]  # what stands before each parenthesis that is open here
+        levels = [_Level("")]
         previous, position = "", 0
         while position < len(self._words):
-            word = self._words[position]
-            position += 1
+            word, here = self._words[position], levels[-1]
             if word == "(":
-                calls.append(previous)
-            elif word == ")" and len(calls) > 1:
-                calls.pop()
-            elif (
-                word in _BEFORE_TABLE
-                and previous not in _NOT_AFTER
-                and calls[-1] not in _FROM_INSIDE
-            ):
-                names, position = self._names_from(
-                    position, columns_follow=word in {"INTO", "COPY"}
-                )
-                yield from names
-            previous = self._words[position - 1]
+                levels.append(_Level(previous, expecting=here.take()))
+            elif word == ")":
+                levels = levels[:-1] or [_Level("")]
+            elif self._announces(position, previous, here):
+                here.open(columns_follow=word in _COLUMNS_FOLLOW)
+            elif word == ",":
+                here.expecting = here.listing
+            elif word in _AFTER_TABLES:
+                here.listing = here.expecting = False
+            elif here.expecting and not self._is_between(position, word):
+                name, end = self._qualified(position)
+                is_table = here.columns_follow or self._at(end) != "("
+                if name and is_table and (name, self._at(end)) != ("rows", "FROM"):
+                    yield name
+                here.take()
+                position = max(end, position + 1) - 1
+            previous = self._words[position]
+            position += 1
 
-    def _names_from(self, position: int, *, columns_follow: bool) -> tuple[list[str], int]:
-        """Names separated by commas, and what is behind them; a call of a function is not a table."""
-        names: list[str] = []
-        while True:
-            while self._at(position) in {"ONLY", "LATERAL"}:
-                position += 1
-            name, position = self._qualified(position)
-            if name and (columns_follow or self._at(position) != "("):
-                names.append(name)
-            end = self._after_alias(position) if name else position
-            if not name or self._at(end) != ",":
-                return names, position
-            position = end + 1
+    def _announces(self, position: int, previous: str, here: "_Level") -> bool:
+        """Whether the name of a table follows the word there."""
+        word, first = self._words[position], self._words[0]
+        if position == 0 and word in _FIRST_BEFORE_TABLE:
+            return True
+        if word not in _BEFORE_TABLE or previous in _NOT_AFTER:
+            return False
+        if word == "FROM":
+            outside = first in _FROM_NO_TABLE and not here.before
+            return not outside and previous != "ROWS" and here.before not in _FROM_INSIDE
+        if word == "USING":  # of a join it has columns, in parentheses
+            return self._at(position + 1) != "(" and not _USING_TABLE.isdisjoint(self._words)
+        return True
+
+    def _is_between(self, position: int, word: str) -> bool:
+        """Whether that word only stands between the announcement of a name and the name."""
+        named = _IS_NAME.match(self._at(position + 1)) is not None
+        return named and (
+            word in _NO_NAMES or (word in _NEW_KINDS and self._words[0] not in _WRITES)
+        )
 
     def _qualified(self, position: int) -> tuple[str, int]:
         parts: list[str] = []
@@ -146,17 +213,50 @@ class _Part:
             position += 1
         return ".".join(parts), position
 
-    def _after_alias(self, position: int) -> int:
-        if self._at(position) == "AS":
-            position += 1
-        return position + 1 if self._at(position + 1) == "," else position
-
     def _at(self, position: int) -> str:
         """The word there; beyond the end none."""
         return self._words[position] if position < len(self._words) else ""
 
 
+class _Level:
+    """What is known between a pair of parentheses, or outside of all."""
+
+    def __init__(self, before: str, *, expecting: bool = False) -> None:
+        self.before = before  # the word before the parenthesis
+        self.expecting = self.listing = expecting  # a table comes next; a comma brings another
+        self.columns_follow = False
+
+    def open(self, *, columns_follow: bool) -> None:
+        """A list of tables begins."""
+        self.expecting = self.listing = True
+        self.columns_follow = columns_follow
+
+    def take(self) -> bool:
+        """Whether a table was expected here; it has come."""
+        expected, self.expecting = self.expecting, False
+        return expected
+
+
 def _plain(name: str) -> str:
     if name.startswith('"'):
         return name[1:-1].replace('""', '"')
-    return name.lower()
+    spelled = _IN_ESCAPES.fullmatch(name)
+    return _unescaped(spelled["name"], spelled["mark"] or "\\") if spelled else name.lower()
+
+
+def _unescaped(name: str, mark: str) -> str:
+    """What is spelled so: four digits after the mark, or six after it and a plus, or the mark twice.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+    A name that no server can have stays as it is spelled, or has a mark of that in it.
+    """
+    one = re.escape(mark)
+    spelled = re.compile(rf"{one}(?:([0-9a-fA-F]{{4}})|\+([0-9a-fA-F]{{6}})|({one}))")
+
+    def letter(found: re.Match[str]) -> str:
+        code = int(found[1] or found[2] or "0", 16)
+        known = chr(code) if 0 < code <= sys.maxunicode else found[0]
+        return mark if found[3] else known
+
+    plain = spelled.sub(letter, name.replace('""', '"'))
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # pairs become one

@@ -47,7 +47,7 @@ def run(shop: Shop, credential: Credential, *statements: str) -> None:
     url = shop.server.url(credential.database, credential.role, credential.password)
     with closing(psycopg.connect(url, autocommit=True)) as session:
         for statement in statements:
-            with suppress(psycopg.errors.InsufficientPrivilege):  # the log tells of it too
+            with suppress(psycopg.ProgrammingError, psycopg.DataError):  # the log tells of it too
                 session.execute(statement)  # type: ignore[call-overload]
 
 
@@ -108,6 +108,22 @@ def test_what_was_refused_was_not_touched(shop: Shop) -> None:
     )
     assert dict(activity.counts) == {"refused": 3, "SELECT": 1}
     assert dict(activity.tables) == {"app.customers": 1, "app.orders": 1}
+
+
+def test_what_there_is_not_was_not_touched(shop: Shop) -> None:
+    activity = told(
+        shop,
+        "a6sent01",
+        "SELECT 1 FROM nope",
+        "SELECT 1 FROM app.nope, app.orders",
+        "TRUNCATE app.nope",
+        "SELECT no_such_column FROM app.orders",
+        "SELECT 1 FROM app.orders; SELECT 1 FROM app.nope",
+        "SELECT 1/0 FROM app.orders AS o",
+        "DO $$ BEGIN PERFORM 1 FROM app.nope; END $$",
+    )
+    assert dict(activity.counts) == {"SELECT": 5, "OTHER": 2}
+    assert dict(activity.tables) == {"app.orders": 2}
 
 
 def test_times_are_true_whatever_the_zone_of_the_log(shop: Shop) -> None:

@@ -47,7 +47,7 @@ def test_kinds(text: str, kind: str) -> None:
         ('select * from "Odd Schema"."a.b""c"', ('Odd Schema.a.b"c',)),
         ("insert into app.logs (at) select now() from app.x", ("app.logs", "app.x")),
         ("update app.orders set total = 1 where id in (select id from y)", ("app.orders", "y")),
-        ("delete from app.orders using z", ("app.orders",)),
+        ("delete from app.orders using z", ("app.orders", "z")),
         ("with w as (select 1 from v) select * from w", ("v",)),
         ("select * from generate_series(1, 2)", ()),
         ("select extract(year from at) from app.logs", ("app.logs",)),
@@ -59,6 +59,35 @@ def test_kinds(text: str, kind: str) -> None:
         ("move forward all from c", ()),
         ("select trim(both from name) from app.customers", ("app.customers",)),
         ("select ((1)) from (select 2 from app.a) as s join app.b on true", ("app.a", "app.b")),
+        ("select o.id from orders as o join customers as c on true", ("orders", "customers")),
+        ("update orders as o set id = 1, total = 2 from a as x(b), c", ("orders", "a", "c")),
+        ("select * from a x join b y using (z, w), c where (d, e) in (select 1)", ("a", "b", "c")),
+        ("select * from a tablesample system (1), ((b)), (c join d on true)", ("a", "b", "c", "d")),
+        ("select * from rows from (f(1), g(2)), a", ("a",)),
+        ("with w (a, b) as not materialized (select 1 from v) select * from w", ("v",)),
+        ("create temp table orders as select * from app.orders as o", ("app.orders",)),
+        ("select 1 from a union select b, c from d", ("a", "d")),
+        (
+            "merge into a as x using b as y on true when matched then update set c = 1",
+            ("a", "b"),
+        ),
+        ("delete from a using b join c using (d)", ("a", "b", "c")),
+        ("truncate app.a, only app.b", ("app.a", "app.b")),
+        ("lock table app.a, app.b in share mode", ("app.a", "app.b")),
+        ("drop table if exists app.a, app.b", ("app.a", "app.b")),
+        ("select * into temp a from b", ("a", "b")),
+        ("insert into temp values (1)", ("temp",)),
+        ("copy app.logs (at, text) from stdin", ("app.logs",)),
+        ("copy (select * from app.a) to stdout", ("app.a",)),
+        ("select 1 from a for no key update", ("a",)),
+        (
+            'select 1 from U&"app"."x", app.u&"\\006f\\+000072ders" join U&"d!0061" uescape \'!\' on true',
+            ("app.x", "app.orders", "da"),
+        ),
+        (
+            'select 1 from U&"a\\\\b", U&"\\d83d\\de00", U&"\\d83d", U&"\\0000"',
+            ("a\\b", "\N{GRINNING FACE}", "\N{REPLACEMENT CHARACTER}", "\\0000"),
+        ),
     ],
 )
 def test_tables(text: str, tables: tuple[str, ...]) -> None:
@@ -138,6 +167,28 @@ def test_an_error_is_noted_on_the_statement_it_belongs_to() -> None:
         ("select secret", "42501"),
         ("select 1", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "position", "misread"),
+    [
+        ("select a from t", "42703", "8", True),
+        ("select a from t", "42703", None, False),  # within a function
+        ("select a from t", "22012", "8", False),
+        ("select 1 from t; select a from t", "42703", "25", False),  # the first was run
+        ("select 1 from t; selekt 1", "42601", "18", True),
+    ],
+)
+def test_a_text_that_the_server_could_not_read_never_began(
+    text: str, state: str, position: str | None, misread: bool
+) -> None:
+    where = {"cursor_position": position} if position else {}
+    error = {"error_severity": "ERROR", "state_code": state, "statement": text, **where}
+    for rows in (
+        [record(1, f"statement: {text}"), record(2, "wrong", **error)],
+        [record(1, "wrong", **error)],
+    ):
+        assert [each.misread for each in told(*rows).entries] == [misread]
 
 
 def test_a_statement_known_only_by_its_error_is_told() -> None:
