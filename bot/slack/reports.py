@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from bot import model
 from bot.audit import digest, summary
 from bot.granting import skew
-from bot.slack import words
+from bot.slack import remains, words
 from bot.telling import notices, render
 from db_grants.spec import Evidence, SessionSeen
 
@@ -35,6 +35,8 @@ def thread(story: model.Story, data: Mapping[str, Any]) -> render.Mrkdwn:
     """`14:02 Approved by Bo`."""
     at = render.clock(datetime.fromisoformat(data["at"]))
     figures = {**data, "until": _moment(data.get("until"))}
+    if data["line"] == notices.Line.LEFT:
+        figures["what"] = remains.told(data["what"])
     if "why" in data:
         figures["why"] = words.problem(data["why"], story.request.target)
     why = words.cause(
@@ -107,7 +109,7 @@ def _alarm(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "who": render.Mrkdwn(render.listing([*map(_holder, grants), *rest])),
         "people": render.Mrkdwn(", ".join([*map(_holding, grants), *rest])),
         "roles": render.escape(f"{'roles' if len(named) > 1 else 'role'} {render.listing(named)}"),
-        "left": render.some([one for each in grants for one in each.get("left", ())], 3),
+        "left": render.some(remains.told(x for each in grants for x in each.get("left", ())), 3),
         "early": outlives_its_end(data, now),
         "outcome": _outcome(data, now),
         "unproven": data.get("unproven", 0),
@@ -193,6 +195,7 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         touching="Read" if set(dict(found.counts)) <= {"SELECT"} else "Touched",
         unnamed=render.some([_table(t) for t in found.unnamed], _MOST),
         evidence=f"{evidence}{note}",
+        residue=render.some(remains.told(found.residue), _MOST),
         ending=_ending(found),
         verified_at=render.clock(found.cleaned_up_at or around.now, seconds=True),
     )

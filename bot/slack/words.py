@@ -9,6 +9,7 @@ from typing import Any
 from bot import catalog as catalogs
 from bot import model
 from bot.deciding import policy
+from bot.slack import remains
 from bot.telling import render
 from db_grants.spec import Privilege, TableScope
 
@@ -276,7 +277,7 @@ def _grant_facts(story: model.Story, now: datetime) -> dict[str, Any]:
         "end_comment": render.clean(grant.end_comment or "", limit=QUOTED),
         "cause": render.Mrkdwn(f"{why[:1].upper()}{why[1:]}."),
         "error": why if stopped else problem(grant.last_error, grant.target),
-        "left": render.some([*grant.residue, *grant.quarantined], 3),
+        "left": render.some([*remains.told(grant.residue), *grant.quarantined], 3),
         "quarantined": render.some(grant.quarantined, 3),
     }
 

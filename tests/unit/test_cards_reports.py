@@ -240,7 +240,7 @@ def test_alarms_of_access_that_may_exist_and_of_what_only_remains_have_different
     assert "*Overdue:*" in overdue
     assert "may still exist" in overdue
     assert "*Clean-up pending:*" in unclean
-    assert "nobody can log in, but x, x remains" in unclean
+    assert "nobody can log in, but x remains" in unclean
     assert "may still" not in unclean
 
 
