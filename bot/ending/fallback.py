@@ -12,13 +12,12 @@ from pathlib import Path
 import structlog
 
 from bot import catalog as catalogs
-from bot import errors, model, store
+from bot import errors, store
 from bot.telling import notices
 
 _log = structlog.get_logger(__name__)
 
 _KEPT = "catalog.last"
-_MOST = 5000
 
 
 def remember(kept: store.Store, path: Path, catalog: catalogs.Catalog) -> None:
@@ -66,8 +65,5 @@ def _bare(channel: str, why: str) -> catalogs.Catalog:
 
 def _where_cards_are(kept: store.Store) -> str:
     """The channel in which what is live was asked for; "" when none of it has a card."""
-    for grant in kept.grants(status=model.LIVE_GRANT, limit=_MOST):
-        card = kept.story(grant.id).message(notices.Kind.CARD)
-        if card is not None:
-            return card.channel_id
-    return ""
+    card = kept.message_of_live(notices.Kind.CARD)
+    return card.channel_id if card is not None else ""

@@ -16,7 +16,7 @@ from bot.telling import render
 HISTORY = timedelta(days=30)
 _OVER = frozenset({words.State.ENDED, words.State.CLEANING})
 _MOST = 50
-_LOOK = 200  # requests that wait, looked at first
+_LOOK = 200  # requests that wait, looked at first; live grants that the record tells of
 _WIDER = 10  # times as many, when the first did not do
 
 
@@ -64,8 +64,7 @@ class Scene:
         """What concerns this person now. Raises IdentityUnknown, NotFound."""
         person = self._directory.person(user_id)
         own = self._store.grants(status=model.LIVE_GRANT, requester_id=user_id)
-        latest = self._store.grants(status=model.LIVE_GRANT)
-        others = [grant for grant in latest if grant.requester_id != user_id]
+        others = self._others(user_id)
         asked = self._store.requests(requester_id=user_id, limit=home.MOST + 1)
         return home.Mine(
             person=person,
@@ -85,6 +84,30 @@ class Scene:
             if len(found) < look or len(theirs) >= _MOST:
                 return theirs
             look *= _WIDER
+
+    def _others(self, user_id: str) -> list[model.Grant]:
+        """Live grants of others among which are those that this person may end, newest first.
+
+        Of what they can decide now all are looked up; of what they could decide only when it was asked
+        for, those among the latest.
+        """
+        latest = self._store.grants(status=model.LIVE_GRANT)
+        others = [grant for grant in latest if grant.requester_id != user_id]
+        if len(latest) < _LOOK:
+            return others
+        found = self._store.live_of(self._decided(user_id), but=user_id, limit=_MOST + 1)
+        known = {grant.id: grant for grant in (*found, *others)}
+        return sorted(known.values(), key=lambda grant: grant.created_at, reverse=True)
+
+    def _decided(self, user_id: str) -> list[str]:
+        """What this person is among the approvers of."""
+        catalog = self._catalog()
+        rules = {
+            name
+            for name, rule in catalog.rules.items()
+            if any(user_id in (self._directory.members(ref) or ()) for ref in rule.approvers)
+        }
+        return [e.name for e in catalog.entitlements.values() if e.approval in rules]
 
     def may_end(self, story: model.Story, person: model.Person) -> bool:
         """Whether this person may end it: what nobody had to decide, those who could have may end."""
@@ -122,5 +145,5 @@ def used(story: model.Story) -> str:
         return ""
     of = render.duration(story.request.duration)
     spent = render.about(found.used)
-    same = spent.rpartition(" ")[2] == of.rpartition(" ")[2] and " " not in spent.partition(" ")[2]
-    return f"used {spent.partition(' ')[0] if same else spent} of {of}"
+    (number, _, unit), (_, _, other) = spent.partition(" "), of.partition(" ")
+    return f"used {number if unit == other else spent} of {of}"

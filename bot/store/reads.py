@@ -125,6 +125,19 @@ class Reads(ABC):
             query = query.where(_GRANT.c.target == target)
         return self._all(model.Grant, _GRANT, query.limit(limit))
 
+    def live_of(
+        self, entitlements: Collection[str], *, but: str, limit: int
+    ) -> tuple[model.Grant, ...]:
+        """Live grants of these entitlements that others than `but` hold, newest first."""
+        query = (
+            sa.select(_GRANT)
+            .join(_REQUEST, _REQUEST.c.id == _GRANT.c.id)
+            .where(_GRANT.c.status.in_(model.LIVE_GRANT), _GRANT.c.requester_id != but)
+            .where(_REQUEST.c.entitlement.in_(entitlements))
+            .order_by(_GRANT.c.created_at.desc(), _GRANT.c.id)
+        )
+        return self._all(model.Grant, _GRANT, query.limit(limit))
+
     def due(self, now: datetime, limit: int = 100) -> tuple[model.Grant, ...]:
         """Active grants whose time is over, longest overdue first."""
         query = (
@@ -221,6 +234,17 @@ class Reads(ABC):
         table = tables.message
         query = sa.select(table).where(table.c.channel_id == channel_id, table.c.ts == ts)
         return self._first(model.MessageRef, table, query)
+
+    def message_of_live(self, kind: str) -> model.MessageRef | None:
+        """The newest message of that kind about a grant that is not over."""
+        table = tables.message
+        live = sa.select(_GRANT.c.id).where(_GRANT.c.status.in_(model.LIVE_GRANT))
+        query = (
+            sa.select(table)
+            .where(table.c.kind == kind, table.c.request_id.in_(live))
+            .order_by(table.c.n.desc())
+        )
+        return self._first(model.MessageRef, table, query.limit(1))
 
     def history(self, requester_id: str, entitlement: str, since: datetime) -> tuple[int, int]:
         """How often this person had this entitlement since then, and how often it went unused."""

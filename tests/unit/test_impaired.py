@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.ending import fallback
 from bot.telling import outbox
 from bot.telling.notices import Alarm
 from bot.watching import impaired, ringing, webhook
+from tests import fixtures_store
 from tests.fixtures_core import BO, CATALOG, World
 
 LACKS = impaired.Impaired(since="2026-11-20T12:00:00+00:00", catalog="catalog.yml:3: no.")
@@ -81,6 +83,9 @@ def test_a_last_catalog_that_this_version_refuses_leaves_the_channel_of_the_card
     world: World, bot: service.Service
 ) -> None:
     world.live(bot)
+    world.clock.advance(timedelta(seconds=1))
+    for _ in range(3):  # later ones, of which nothing was said yet
+        fixtures_store.granted(world.store, created_at=world.clock.now())
     world.store.put("catalog.last", "channels: {approvals: '#x'}\nrules_of_old: {}\n")
     found = fallback.ends_only(world.store, errors.CatalogError("catalog.yml:3: a"))
     assert found.channels.audit == "C0ACCESS"
