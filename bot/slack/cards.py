@@ -74,7 +74,8 @@ def _small_print(where: State, said: render.Mrkdwn, around: Around) -> list[bloc
         render.count(around.granted, "grant") if around.granted else "no grant"
     ) + " in 30 days"
     unused = f", {around.unused} never used" if around.unused else ""
-    others = f"{around.others} more active" if around.others else "nothing else active"
+    active = f"{around.others} more active" if around.others else "nothing else active"
+    others = f"{active} at {render.clock(around.now)}"  # what comes later does not draw this again
     return [blocks.context(render.Mrkdwn(f"{before}{unused} · {others} · {words.lower(said)}"))]
 
 

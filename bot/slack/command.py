@@ -106,5 +106,6 @@ def _unknown(word: str, entitlements: Collection[str]) -> str:
     if near:
         return f"{nothing} Did you mean {render.listing(near, 'or')}?"
     if entitlements:
-        return f"{nothing} You may request {render.some(sorted(entitlements), 8)}."
+        some = render.some(sorted(entitlements), 8)
+        return f"{nothing} You may request {some}. See /jit help."
     return f"{nothing} Nothing is offered to you. See /jit help."

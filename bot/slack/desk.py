@@ -245,7 +245,8 @@ class Desk:
         person = self._directory.person(user_id)
         concerned = user_id in took_part or self._scene.may_end(story, person)
         if not concerned or person.refusal is not None:
-            names = [*words.approvers(request, around), render.short(request.requester_name)]
+            able = words.approvers(request, around) or ["whoever may revoke it"]
+            names = [*able, render.short(request.requester_name)]
             may = render.unescape(render.Mrkdwn(render.listing(names, "or")))
             raise errors.NotAllowed(f"Only {may} can see the details.")
 

@@ -91,7 +91,7 @@ def test_revoke_takes_an_id_or_a_role_and_a_comment() -> None:
     [
         ("read_custmer_data 30m x", "Did you mean read_customer_data?"),
         ("halp", "Did you mean help?"),
-        ("zzz", "You may request read_customer_data, write_logs."),
+        ("zzz", "You may request read_customer_data, write_logs. See /jit help."),
         ("write_logs 99999h x", "is longer than"),
         ("write_logs 0 x", "is no time at all"),
         ("write_logs 1,5h x", "'1,5h' is not a duration; write it like 30m"),
