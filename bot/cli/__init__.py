@@ -5,6 +5,7 @@ A mistake of an operator's prints one sentence; a bug prints a traceback and a r
 
 import errno
 import importlib
+import io
 import secrets
 import sys
 import traceback
@@ -43,6 +44,11 @@ _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 
 def main() -> None:
     """The entry point of the `jit` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a name that this terminal cannot write ends nothing
+            stream.reconfigure(errors="backslashreplace")
     logs.configure("error", as_json=False)  # standard output is for answers
     sys.exit(run(sys.argv[1:]))
 

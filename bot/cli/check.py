@@ -111,10 +111,16 @@ def _slack(slack: Slack, catalog: catalogs.Catalog | None) -> Iterator[Finding]:
             severity=Severity.ERROR if stuck else Severity.WARNING,
             subject="approvers",
             message=str(end),
-            remedy="Name more approvers in the rule, or make the group larger." if stuck else "",
+            remedy=_remedy(end) if stuck else "",
         )
     if not ends:
         yield _fine("approvers", "every entitlement has enough people who can approve it")
+
+
+def _remedy(end: context.DeadEnd) -> str:
+    if not end.entitlement:
+        return "Spell it as in Slack; invite the bot to a private channel."
+    return "Name more approvers in the rule, or make the group larger."
 
 
 def _target(

@@ -3,7 +3,8 @@
 CATALOG = """\
 # Who may ask for what, and who decides. What is not written here is denied.
 # `jit catalog lint` checks this file; docs/catalog.md explains every key.
-# yaml-language-server: $schema=docs/catalog.schema.json
+# Editors complete it once `jit catalog schema > catalog.schema.json` was run beside it.
+# yaml-language-server: $schema=catalog.schema.json
 channels: {approvals: "#db-access", audit: "#db-audit"}   # invite the bot to both
 digest: {at: "09:00", zone: UTC}
 

@@ -1,5 +1,6 @@
 """How the command ends: one sentence for a mistake, a reference for a bug, and an exit code."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -144,3 +145,15 @@ def test_an_answer_that_finds_no_room_is_no_bug() -> None:
         2,
         "The answer cannot be written: No space left on device.\n",
     )
+
+
+def test_a_terminal_that_cannot_write_a_letter_gets_the_rest() -> None:
+    command = "import sys; from bot import cli; cli.run = lambda _: print('1 → 2'); cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"1 \\u2192 2\n", b"", 0)
