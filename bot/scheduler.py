@@ -39,6 +39,8 @@ _SILENCE = 5.0  # seconds without a ring after which the bell is taken for broke
 _POLL = 0.025  # seconds between looks whether another process has committed something
 _PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds from one whole look at such a thing to the next
 _MANY = 20  # ends in one batch, from which on a second worker is worth it
+_CLOSE, _CLEAN = work.Urgency.CLOSE, work.Urgency.CLEAN
+_CLOSING, _CLEANING, _TOO = "closing", "cleaning", " too"  # what workers are at
 _CROWD = timedelta(seconds=10)  # for so long after they began ends are made room for
 _CHORES_EVERY = 1.0  # seconds
 _CHORES_APART = 0.2  # seconds, at least, however much is committed; a rush leaves them as rare
@@ -239,12 +241,8 @@ class Scheduler:
             self._rested = time.monotonic() + self._pause
 
     def _hand_out_ends(self) -> None:
-        for waiting in self._store.ends_waiting(self._clock.now()):
-            if waiting.open:
-                self._close_on([waiting.target])
-            else:
-                clean = functools.partial(self._clean, waiting.target)
-                self._submit(waiting.target, "cleaning", clean, work.Urgency.CLEAN)
+        for each in self._store.ends_waiting(self._clock.now()):
+            self._work_on(each.target, _CLOSING if each.open else _CLEANING, again=each.open)
 
     def _make_room(self) -> None:
         """Of several replicas those that have no part in a crowd of ends keep their words and chores
@@ -254,7 +252,7 @@ class Scheduler:
             return
         open_ = self._store.ends_under_way(self._clock.now() - _CROWD)
         if open_ is not None:
-            self._lanes.rush.see_elsewhere(work.Urgency.CLOSE if open_ else work.Urgency.CLEAN)
+            self._lanes.rush.see_elsewhere(_CLOSE if open_ else _CLEAN)
 
     def _hand_out_activations(self) -> None:
         for grant in self._store.activating(self._clock.now(), _MOST):
@@ -266,31 +264,34 @@ class Scheduler:
 
     def _begin_due(self) -> None:
         """Batch by batch, and the first doors are shut while the last ends are being recorded."""
-        unrecorded = self._grants.begin_due(self._close_on)
-        for target in dict.fromkeys(door.target for door in unrecorded):
+        for target in dict.fromkeys(door.target for door in self._grants.begin_due(self._close_on)):
             shut = functools.partial(self._grants.shut_due, target)
-            self._submit(target, "shutting", shut, work.Urgency.CLOSE)
+            self._submit(target, "shutting", shut, _CLOSE)
 
     def _close_on(self, targets: Collection[str]) -> None:
         """Whoever is at it there may have looked just before these were begun."""
         for target in targets:
-            close = functools.partial(self._close, target)
-            self._submit(target, "closing", close, work.Urgency.CLOSE, again=True)
+            self._work_on(target, _CLOSING, again=True)
 
-    def _close(self, target: str, *, alone: bool = True) -> None:
-        """Until no more waits; where there are many, by two workers."""
-        while closed := self._grants.close_some(target):
-            if alone and closed >= _MANY:
-                alone, also = False, functools.partial(self._close, target, alone=False)
-                self._submit(target, "closing too", also, work.Urgency.CLOSE)
+    def _work_on(self, target: str, phase: str, too: str = "", *, again: bool = False) -> None:
+        """A worker to the doors or the removals there; `too`: another."""
+        do, urgency = (self._clean, _CLEAN) if phase == _CLEANING else (self._close, _CLOSE)
+        self._submit(target, phase + too, functools.partial(do, target, too), urgency, again=again)
 
-    def _clean(self, target: str, subject: str = "cleaning") -> None:
+    def _close(self, target: str, too: str) -> None:
+        """Until no more waits; where there are many, by two workers from the first batch on."""
+        while self._grants.close_some(target, functools.partial(self._call, target, _CLOSING, too)):
+            pass
+
+    def _clean(self, target: str, too: str) -> None:
         """One batch; then it is the turn of what is more urgent there. Where many wait, by two."""
-        cleaned = self._grants.clean_some(target)
-        more = {subject} if cleaned else set()
-        for each in more | ({"cleaning too"} if cleaned >= _MANY else set()):
-            clean = functools.partial(self._clean, target, each)
-            self._submit(target, each, clean, work.Urgency.CLEAN, again=True)
+        if self._grants.clean_some(target, functools.partial(self._call, target, _CLEANING, too)):
+            self._work_on(target, _CLEANING, too, again=True)
+
+    def _call(self, target: str, phase: str, too: str, taken: int) -> None:
+        """The other one, where there are many."""
+        if taken >= _MANY:
+            self._work_on(target, phase, "" if too else _TOO)
 
     def _submit(
         self,
@@ -314,7 +315,7 @@ class Scheduler:
 
     def _clock_urgency(self) -> work.Urgency:
         """Ends may hang on what a target's clock says."""
-        return work.Urgency.CLOSE if self._clock.leap() else work.Urgency.CLEAN
+        return _CLOSE if self._clock.leap() else _CLEAN
 
     def _measure_clocks(self) -> None:
         for target in self._grants.skew.due():
@@ -325,7 +326,7 @@ class Scheduler:
         """Each target in its own lane, after whatever is urgent there."""
         for target in self._reconciler.due():
             look = functools.partial(self._reconciler.look, target)
-            self._submit(target, "reconcile", look, work.Urgency.CLEAN)
+            self._submit(target, "reconcile", look, _CLEAN)
 
     def _step(self, name: str, step: Callable[[], object]) -> None:
         """One part of a sweep; its failure must not keep the others from being done."""

@@ -15,7 +15,7 @@ from bot import catalog as catalogs
 from bot import clock as clocks
 from bot import errors, faults, model, store, work
 from bot.deciding import context, policy, refusal, settled
-from bot.ending import lastknown, phases, unrecorded
+from bot.ending import attempts, lastknown, phases, unrecorded
 from bot.granting import activation, claims, deadlines, places, skew
 from bot.telling import notices, outcry
 from bot.watching import alarms
@@ -125,17 +125,20 @@ class Grants:
         """First phase of an end, one attempt: no login, no session."""
         return self._ending.closing.attempt(grant_id)
 
-    def close_some(self, target: str) -> int:
-        """The same for a batch of what waits on that target; of how many there is news now."""
-        return self._ending.closing.attempt_some(target)
+    def close_some(self, target: str, taken: attempts.Taken = attempts.alone) -> int:
+        """The same for a batch of what waits on that target; of how many there is news now.
+
+        `taken` is told before of how many it is going to be.
+        """
+        return self._ending.closing.attempt_some(target, taken)
 
     def clean(self, grant_id: str) -> model.Grant:
         """Second phase, one attempt: what was done is read, the role removed and proven gone."""
         return self._ending.cleaning.attempt(grant_id)
 
-    def clean_some(self, target: str) -> int:
-        """The same for a batch of what waits on that target; of how many there is news now."""
-        return self._ending.cleaning.attempt_some(target)
+    def clean_some(self, target: str, taken: attempts.Taken = attempts.alone) -> int:
+        """The same for a batch, as `close_some`."""
+        return self._ending.cleaning.attempt_some(target, taken)
 
     def end(self, grant_id: str) -> model.Grant:
         """Both phases, one attempt each."""

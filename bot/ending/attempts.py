@@ -29,7 +29,13 @@ Batch: TypeAlias = Sequence[model.Grant]
 Outcome: TypeAlias = target_errors.DbGrantsError | Result | None  # none: nothing was to be done
 Outcomes: TypeAlias = dict[str, Result | target_errors.DbGrantsError | None]  # by grant
 
+Taken: TypeAlias = Callable[[int], None]
+
 _UNRECORDABLE = (errors.StoreError, errors.Conflict, ValueError, TypeError)
+
+
+def alone(_taken: int) -> None:
+    """Nobody else sees to the next ones."""
 
 
 class Phase(abc.ABC, Generic[Result]):
@@ -66,13 +72,15 @@ class Phase(abc.ABC, Generic[Result]):
                 told = self._attempt((grant,))
         return told[0] if told else self._store.grant(grant_id)
 
-    def attempt_some(self, target: str) -> int:
+    def attempt_some(self, target: str, taken: Taken = alone) -> int:
         """For a batch of what waits on that target; of how many it was recorded what came of them.
 
-        While there are some, more may wait. Raises as `attempt`.
+        While there are some, more may wait. `taken` is told how many they are before anything is done
+        for them, so that somebody may see to the next ones meanwhile. Raises as `attempt`.
         """
         where = store.Waiting(target=target, open=self.open)
         with self._claims.hold_ends(where, self._clock.now(), self.most) as grants:
+            taken(len(grants))
             return len(self._attempt(grants))
 
     @abc.abstractmethod

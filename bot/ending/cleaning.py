@@ -37,10 +37,10 @@ class Cleaning(attempts.Phase[spec.Removed]):
     open = False
     most = 200
 
-    def attempt_some(self, target: str) -> int:
+    def attempt_some(self, target: str, taken: attempts.Taken = attempts.alone) -> int:
         """As for every phase."""
         with self._rush.on(work.Urgency.CLEAN):
-            return super().attempt_some(target)
+            return super().attempt_some(target, taken)
 
     def _act(
         self,

@@ -41,11 +41,11 @@ class Closing(attempts.Phase[spec.Closed]):
                 self.shut(grant_id)
             raise
 
-    def attempt_some(self, target: str) -> int:
+    def attempt_some(self, target: str, taken: attempts.Taken = attempts.alone) -> int:
         """As for every phase. A record that cannot be written does not keep any door open."""
         try:
             with self._rush.on(work.Urgency.CLOSE):
-                return super().attempt_some(target)
+                return super().attempt_some(target, taken)
         except (errors.Busy, errors.StoreError):
             self.shut_due(target)
             raise

@@ -11,7 +11,7 @@ import pytest
 
 from bot import clock as clocks
 from bot import errors, model, scheduler, service, store, work
-from bot.ending import cleaning
+from bot.ending import cleaning, closing
 from db_grants import spec
 from tests.fixtures_core import World, wait_for
 
@@ -162,20 +162,23 @@ def test_all_doors_are_shut_before_anything_is_cleaned(world: World, bot: servic
     assert {status(world, first), status(world, second)} == {"ended"}
 
 
-def test_where_much_is_to_be_removed_two_are_at_it(
-    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["close", "remove"])
+def test_where_much_is_to_end_two_are_at_it_from_the_first_batch_on(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     monkeypatch.setattr(scheduler, "_MANY", 1)
     monkeypatch.setattr(cleaning.Cleaning, "most", 1)
+    monkeypatch.setattr(closing.Closing, "most", 1)
     ids = [world.live(bot, requester_id=who) for who in ("U0ANA", "U0DAN", "U0CLEO")]
-    both, calls, remove = threading.Barrier(2), itertools.count(), world.shop.engine.remove
+    both, calls = threading.Barrier(2), itertools.count()
+    done = getattr(world.shop.engine, step)
 
-    def met(role: spec.ManagedRole) -> spec.Removed:
-        if next(calls) > 0:  # that there are many is known from the first
+    def met(role: spec.ManagedRole) -> object:
+        if next(calls) < 2:  # the first waits for the second
             both.wait(5)
-        return remove(role)
+        return done(role)
 
-    monkeypatch.setattr(world.shop.engine, "remove", met)
+    monkeypatch.setattr(world.shop.engine, step, met)
     bot.start()
     world.advance(minutes=30)
     wait_for(lambda: {status(world, each) for each in ids} == {"ended"})
