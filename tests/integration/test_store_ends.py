@@ -174,6 +174,17 @@ def test_what_is_taken_is_found_without_reading_all_that_waits(
     assert "Filter" not in changing
 
 
+@pytest.mark.parametrize("state_url", ["postgresql"], indirect=True)
+def test_no_index_hears_of_a_claim(state: stores.Store, clock: clocks.ManualClock) -> None:
+    """There is room for the new rows beside the old ones, though all of a page are claimed together."""
+    ids = begun(state, clock, 40)
+    moved = "SELECT pg_stat_get_xact_tuples_hot_updated('access_grant'::regclass)"
+    with state._database.write() as connection:
+        for _ in range(2):
+            assert len(ends.take(connection, OPEN, LATER, "one", OVER, 100)) == len(ids)
+        assert connection.exec_driver_sql(moved).scalar_one() >= len(ids)
+
+
 def end_of(state: stores.Store, grant_id: str) -> None:
     """Somebody ended it without asking for a claim."""
     with state.begin(stores.SYSTEM) as tx:

@@ -291,6 +291,7 @@ def test_naive_times_are_refused(state: stores.Store) -> None:
         "UPDATE access_grant SET status = 'done'",
         "UPDATE access_grant SET requester_id = 'U0SAM'",
         "UPDATE access_grant SET role_name = 'postgres'",
+        "UPDATE access_grant SET target = 'other'",
         "UPDATE audit_event SET body = '{}'",
         "UPDATE audit_event SET hash = 'x' WHERE seq = 1",
         "DELETE FROM audit_event",
