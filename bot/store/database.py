@@ -203,6 +203,8 @@ def _postgres_ways(engine: sa.Engine) -> _Ways:
 
 
 _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_NO_LIST = frozenset({"[]", b"[]"})
+_NOTHING = _NO_LIST | {"{}", b"{}"}
 _AT_ONCE: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 
 
@@ -340,8 +342,10 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """JSON; most lists on the record are empty."""
-    return [] if text in {"[]", b"[]"} else json.loads(text)
+    """JSON; most lists on the record are empty, and so is what a redraw carries."""
+    if text in _NOTHING:
+        return [] if text in _NO_LIST else {}
+    return json.loads(text)
 
 
 def _note_use(_connection: Any, record: Any) -> None:

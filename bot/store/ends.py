@@ -187,8 +187,20 @@ def in_hand(
     connection: sa.Connection, fences: Mapping[str, int], expected: model.GrantStatus
 ) -> tuple[str, ...]:
     """Which of these (fence by id) are still `expected` and nobody else's; locked from now on."""
-    ours = _fenced(fences, _GRANT.c.status == expected).with_for_update()
-    return _of(connection, ours, fences)
+    rows = _IN_HAND.rows(connection, ids=bulk.as_words(fences), expected=expected)
+    return tuple(grant_id for grant_id, fence in rows if fence == fences[grant_id])
+
+
+_FENCED = (_GRANT.c.id, _GRANT.c.fence)
+_IN_HAND = Ready(
+    lambda _: (
+        sa.select(*_FENCED)
+        .where(bulk.Among(_GRANT.c.id, "ids"), _GRANT.c.status == sa.bindparam("expected"))
+        .order_by(_GRANT.c.id)  # as `_fenced`
+        .with_for_update()
+    ),
+    _FENCED,
+)
 
 
 def forget_pauses(connection: sa.Connection) -> None:
