@@ -17,10 +17,10 @@ BOT_ROLE = "jit_bot"
 _READERS = 2  # functions for the bot in `bootstrap_log`
 _PARTS = ("log", "listing", "deputies", "scope_roles", "powers", "tail")
 _WITHIN = (  # what the functions for the bot call: not even the bot may
+    "jit_admin.require_read_committed()",
     "jit_admin.require_temporary(text[], boolean)",
-    "jit_admin.require_furniture(text, integer, timestamptz, text, boolean)",
-    "jit_admin.furnish_role(text, text, text, boolean)",
-    "jit_admin.strip_roles(text[])",
+    "jit_admin.take_memberships(text[], text, text)",
+    "jit_admin.furnish_role(text, text, text, integer, timestamptz, text, boolean)",
     "jit_admin.require_scope_role(text)",
     "jit_admin.narrowed_name(text[])",
 )

@@ -128,8 +128,8 @@ def test_it_has_no_power_over_roles_of_its_own(shop: Shop, bot: psycopg.Connecti
             f"SELECT jit_admin.{call}"
             for call in (
                 "require_temporary('{x}', true)",
-                "furnish_role('x', 'x', 'x', true)",
-                f"strip_roles('{{{role.name}}}')",
+                "furnish_role('CREATE ROLE %I', 'x', 'x', 1, now(), 'x', true)",
+                f"take_memberships('{{{role.name}}}', NULL, NULL)",
                 f"require_scope_role('{scope}')",
             )
         ),

@@ -2,33 +2,91 @@
 -- A bot that may call these needs no power over roles itself. From 16 on whoever may hand roles out also
 -- has the server work out, with every look at sessions and every statement about any role, all that they
 -- administer: the bot administers none, so neither its grants nor its ends grow slower with their number.
--- These touch no role but temporary ones.
-CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], also_superusers boolean) RETURNS void
+DROP FUNCTION IF EXISTS -- of an earlier bootstrap, and called by no other function any more
+    jit_admin.require_furniture(text, integer, timestamptz, text, boolean),
+    jit_admin.furnish_role(text, text, text, boolean),
+    jit_admin.strip_roles(text[]);
+
+-- What is true now is asked: by an older snapshot a role made since is not there, whatever it is by now.
+CREATE OR REPLACE FUNCTION jit_admin.require_read_committed() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
-DECLARE
-    other text;
 BEGIN
-    SELECT r.rolname INTO other
-      FROM unnest(names) AS given (name) JOIN pg_roles r ON r.rolname = given.name
-     WHERE (r.rolsuper AND NOT also_superusers) OR NOT
-{made_for_grant}
-     LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the role % was not made for a grant', other USING ERRCODE = '42501';
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'what is true now is asked in READ COMMITTED' USING ERRCODE = '42501';
     END IF;
 END
 $body$;
 
--- Its note, and two memberships: in our mark, and in a scope role that is listed to be handed out, or all
--- this has not been. It is looked at once it is given, by OID: whoever took its name meanwhile is not it.
-CREATE OR REPLACE FUNCTION jit_admin.furnish_role(name text, carried text, note text, logged boolean) RETURNS void
+-- These touch no role but temporary ones. A name that nobody has yet is none: somebody may take it while
+-- what is done to the others waits for a lock.
+CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], also_superusers boolean) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    other record;
+BEGIN
+    PERFORM jit_admin.require_read_committed();
+    SELECT given.name, r.oid IS NULL AS missing INTO other
+      FROM unnest(names) AS given (name) LEFT JOIN pg_roles r ON r.rolname = given.name
+     WHERE r.oid IS NULL OR (r.rolsuper AND NOT also_superusers) OR NOT
+{made_for_grant}
+     LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    ELSIF other.missing THEN
+        RAISE EXCEPTION 'role "%" does not exist', other.name USING ERRCODE = '42704';
+    END IF;
+    RAISE EXCEPTION 'the role % was not made for a grant', other.name USING ERRCODE = '42501';
+END
+$body$;
+
+-- Take from `members` what they are members of: everything but our mark, or the role `given` alone; from
+-- whomever they have it, or from `giver` alone. With what they gave on of it; of how many.
+CREATE OR REPLACE FUNCTION jit_admin.take_memberships(members text[], given text, giver text) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
+    held  record;
+    taken int := 0;
+BEGIN
+    FOR held IN
+        SELECT g.rolname AS role, r.rolname AS member, pg_get_userbyid(m.grantor) AS grantor
+          FROM pg_auth_members m
+          JOIN pg_roles r ON r.oid = m.member
+          JOIN pg_roles g ON g.oid = m.roleid
+         WHERE r.rolname = ANY (members)
+           AND CASE WHEN given IS NULL THEN g.rolname <> {bookkeeping} ELSE g.rolname = given END
+           AND (giver IS NULL OR pg_get_userbyid(m.grantor) = giver)
+    LOOP
+        EXECUTE format('REVOKE %I FROM %I', held.role, held.member)
+            || CASE WHEN since_16 THEN format(' GRANTED BY %I', held.grantor) ELSE '' END
+            || ' CASCADE';
+        taken := taken + 1;
+    END LOOP;
+    RETURN taken;
+END
+$body$;
+
+-- Make or change a temporary role by `statement` so that it is one: with its note, and two memberships: in
+-- our mark, and in a scope role that is listed to be handed out, or all this has not been. It is looked at
+-- once it is given, by OID: whoever took its name meanwhile is not it.
+CREATE OR REPLACE FUNCTION jit_admin.furnish_role(
+    statement text, name text, carried text, connections int, until timestamptz, note text, logged boolean
+) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
 BEGIN
+    IF (name ~ {temporary} AND name NOT IN ({bookkeeping}, {quarantine}, session_user) AND connections > 0
+        AND isfinite(until) AND starts_with(note, '{{"grant":') AND logged IS NOT NULL) IS NOT TRUE THEN
+        RAISE EXCEPTION 'this is no temporary role' USING ERRCODE = '42501';
+    END IF;
+    PERFORM jit_admin.require_read_committed();
     LOCK TABLE jit_admin.listing IN ROW SHARE MODE; -- a bootstrap that changes it waits, or is over
+    EXECUTE format(statement || ' LOGIN INHERIT CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
     EXECUTE format('COMMENT ON ROLE %I IS %L', name, note);
     IF logged THEN
         EXECUTE format('ALTER ROLE %I SET log_statement = %L', name, 'all');
@@ -45,23 +103,6 @@ BEGIN
 END
 $body$;
 
--- Whether that is what a temporary role may be told to be.
-CREATE OR REPLACE FUNCTION jit_admin.require_furniture(
-    name text, connections int, until timestamptz, note text, logged boolean
-) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    IF (name ~ {temporary} AND name NOT IN ({bookkeeping}, {quarantine}, session_user) AND connections > 0
-        AND isfinite(until) AND starts_with(note, '{{"grant":') AND logged IS NOT NULL) IS NOT TRUE THEN
-        RAISE EXCEPTION 'this is no temporary role' USING ERRCODE = '42501';
-    END IF;
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'what is true now is asked in READ COMMITTED' USING ERRCODE = '42501';
-    END IF;
-END
-$body$;
-
 -- Make the role of a grant.
 CREATE OR REPLACE FUNCTION jit_admin.make_role(
     name text, carried text, connections int, until timestamptz, note text, logged boolean
@@ -69,25 +110,23 @@ CREATE OR REPLACE FUNCTION jit_admin.make_role(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    PERFORM jit_admin.require_furniture(name, connections, until, note, logged);
-    EXECUTE format('CREATE ROLE %I LOGIN INHERIT CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
-    PERFORM jit_admin.furnish_role(name, carried, note, logged);
+    PERFORM jit_admin.furnish_role('CREATE ROLE %I', name, carried, connections, until, note, logged);
 END
 $body$;
 
--- Bring one that is there to that again, also where its door was shut or somebody gave it more.
+-- Bring one that is there to that again, also where its door was shut or somebody gave it more. Whether it is
+-- ours is asked last of all: its name may have come to be somebody else's while this waited for a lock.
 CREATE OR REPLACE FUNCTION jit_admin.mend_role(
     name text, carried text, connections int, until timestamptz, note text, logged boolean
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    PERFORM jit_admin.require_furniture(name, connections, until, note, logged);
+    LOCK TABLE jit_admin.listing IN ROW SHARE MODE; -- first of all: a bootstrap locks it before memberships
+    PERFORM jit_admin.take_memberships(ARRAY[name], NULL, NULL);
     PERFORM jit_admin.require_temporary(ARRAY[name], false);
-    PERFORM jit_admin.strip_roles(ARRAY[name]);
-    EXECUTE format('ALTER ROLE %I LOGIN INHERIT NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS'
-                   ' CONNECTION LIMIT %s VALID UNTIL %L', name, connections, until);
-    PERFORM jit_admin.furnish_role(name, carried, note, logged);
+    PERFORM jit_admin.furnish_role('ALTER ROLE %I NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS',
+                                   name, carried, connections, until, note, logged);
 END
 $body$;
 
@@ -132,27 +171,6 @@ BEGIN
 END
 $body$;
 
--- Whatever these are members of, they are no more; but for our mark.
-CREATE OR REPLACE FUNCTION jit_admin.strip_roles(names text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $body$
-DECLARE
-    since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
-    held record;
-BEGIN
-    FOR held IN
-        SELECT g.rolname AS role, r.rolname AS member, pg_get_userbyid(m.grantor) AS grantor
-          FROM pg_auth_members m
-          JOIN pg_roles r ON r.oid = m.member
-          JOIN pg_roles g ON g.oid = m.roleid
-         WHERE r.rolname = ANY (names) AND g.rolname <> {bookkeeping}
-    LOOP
-        EXECUTE format('REVOKE %I FROM %I', held.role, held.member)
-            || CASE WHEN since_16 THEN format(' GRANTED BY %I', held.grantor) ELSE '' END;
-    END LOOP;
-END
-$body$;
-
 -- Take all privileges from these, then let the bot act for them: cut their sessions, hand over what
 -- they own, roll back what they prepared. Hand them to others it may not.
 CREATE OR REPLACE FUNCTION jit_admin.take_over_roles(names text[]) RETURNS void
@@ -163,11 +181,12 @@ DECLARE
     name text;
 BEGIN
     PERFORM jit_admin.require_temporary(names, false);
-    PERFORM jit_admin.strip_roles(names);
+    PERFORM jit_admin.take_memberships(names, NULL, NULL);
     FOREACH name IN ARRAY names LOOP
         EXECUTE format('GRANT %I TO %I', name, session_user)
             || CASE WHEN since_16 THEN ' WITH ADMIN FALSE, INHERIT TRUE, SET TRUE' ELSE '' END;
     END LOOP;
+    PERFORM jit_admin.require_temporary(names, false); -- a name may have changed hands meanwhile
 END
 $body$;
 

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION jit_admin.require_scope_role(asked text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
+    PERFORM jit_admin.require_read_committed();
     IF NOT EXISTS (SELECT FROM jit_admin.scope_roles WHERE name = asked) THEN
         RAISE EXCEPTION 'the role % is not listed', asked USING ERRCODE = '42501';
     END IF;
@@ -19,15 +20,15 @@ DECLARE
     made CONSTANT text := jit_admin.narrowed_name(atoms);
     atom text;
 BEGIN
+    PERFORM jit_admin.require_read_committed();
     PERFORM pg_advisory_xact_lock({lock}); -- see drop_narrowed_roles
     LOCK TABLE jit_admin.listing IN ROW EXCLUSIVE MODE; -- a bootstrap that changes it waits, or is over
-    IF made IS NULL OR cardinality(atoms) <> (SELECT count(DISTINCT given) FROM unnest(atoms) AS given) OR EXISTS (SELECT FROM unnest(atoms) AS given (name)
-                                WHERE NOT EXISTS (SELECT FROM jit_admin.scope_roles s
-                                                   WHERE s.name = given.name AND s.kind = 'atom')) THEN
+    IF made IS NULL
+       OR cardinality(atoms) <> (SELECT count(DISTINCT given) FROM unnest(atoms) AS given)
+       OR EXISTS (SELECT FROM unnest(atoms) AS given (name)
+                   WHERE NOT EXISTS (SELECT FROM jit_admin.scope_roles s
+                                      WHERE s.name = given.name AND s.kind = 'atom')) THEN
         RAISE EXCEPTION 'not all of these are listed' USING ERRCODE = '42501';
-    END IF;
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'what is true now is asked in READ COMMITTED' USING ERRCODE = '42501';
     END IF;
     IF EXISTS (SELECT FROM jit_admin.scope_roles s WHERE s.name = made AND s.kind = 'narrowed') THEN
         RETURN;
@@ -56,10 +57,9 @@ AS $body$
 DECLARE
     unused record;
 BEGIN
+    PERFORM jit_admin.require_read_committed();
     PERFORM pg_advisory_xact_lock({lock});
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'what is true now is asked in READ COMMITTED' USING ERRCODE = '42501';
-    END IF;
+    LOCK TABLE jit_admin.listing IN ROW EXCLUSIVE MODE; -- first of all: a bootstrap locks it before memberships
     FOR unused IN
 {unused_subsets}
     LOOP
@@ -95,11 +95,9 @@ $body$;
 CREATE OR REPLACE FUNCTION jit_admin.lend_scope_role(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-DECLARE
-    lent oid;
 BEGIN
     PERFORM jit_admin.require_scope_role(name);
-    SELECT oid INTO lent FROM pg_roles r
+    PERFORM FROM pg_roles r
      WHERE r.rolname = name
        AND NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
        AND (EXISTS (SELECT FROM pg_prepared_xact() p WHERE p.ownerid = r.oid)
@@ -118,19 +116,9 @@ $body$;
 CREATE OR REPLACE FUNCTION jit_admin.return_scope_role(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-DECLARE
-    giver text;
 BEGIN
     PERFORM jit_admin.require_scope_role(name);
-    FOR giver IN
-        SELECT pg_get_userbyid(m.grantor)
-          FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles b ON b.oid = m.member
-         WHERE r.rolname = name AND b.rolname = session_user
-    LOOP
-        EXECUTE format('REVOKE %I FROM %I', name, session_user)
-            || CASE WHEN current_setting('server_version_num')::int >= 160000
-                    THEN format(' GRANTED BY %I', giver) ELSE '' END;
-    END LOOP;
+    PERFORM jit_admin.take_memberships(ARRAY[session_user::text], name, NULL);
 END
 $body$;
 
@@ -144,25 +132,18 @@ BEGIN
     ELSE
         PERFORM jit_admin.require_temporary(ARRAY[giver], true);
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_auth_members m
-                     JOIN pg_roles g ON g.oid = m.grantor
-                     JOIN pg_roles r ON r.oid = m.roleid
-                     JOIN pg_roles o ON o.oid = m.member
-                    WHERE g.rolname = giver AND r.rolname = given AND o.rolname = take_back_membership.member) THEN
+    IF given IS NULL OR jit_admin.take_memberships(ARRAY[member], given, giver) = 0 THEN
         RAISE EXCEPTION '% has not given % to %', giver, given, member USING ERRCODE = '42501';
     END IF;
-    EXECUTE format('REVOKE %I FROM %I', given, member)
-        || CASE WHEN current_setting('server_version_num')::int >= 160000
-                THEN format(' GRANTED BY %I', giver) ELSE '' END
-        || ' CASCADE';
 END
 $body$;
 
 -- Theirs is the power of the one superuser there always is; only the bot may call them.
 DO $deputies$
 DECLARE
-    deputy regprocedure;
-    owner  CONSTANT name := (SELECT rolname FROM pg_roles WHERE oid = 10);
+    deputy   regprocedure;
+    relation regclass;
+    owner     CONSTANT name := (SELECT rolname FROM pg_roles WHERE oid = 10);
 BEGIN
     FOREACH deputy IN ARRAY ({deputies}::text[] || {within}::text[])::regprocedure[] LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO %I', deputy, owner);
@@ -171,8 +152,15 @@ BEGIN
     FOREACH deputy IN ARRAY {deputies}::regprocedure[] LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', deputy, {bot_name});
     END LOOP;
-    EXECUTE format('ALTER TABLE jit_admin.listing OWNER TO %I', owner);
-    EXECUTE format('ALTER VIEW jit_admin.scope_roles OWNER TO %I', owner);
+    -- Ends read these: they would wait for whatever locks them, so nothing does that needlessly.
+    FOR relation IN
+        SELECT c.oid FROM pg_class c
+         WHERE c.oid IN ('jit_admin.listing'::regclass, 'jit_admin.scope_roles'::regclass) AND c.relowner <> 10
+    LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO %I', relation, owner);
+    END LOOP;
+    -- Whatever new tables come with by default: who may write there says what may be handed out.
+    REVOKE ALL ON jit_admin.listing, jit_admin.scope_roles FROM PUBLIC, {bot};
     EXECUTE format('GRANT SELECT ON jit_admin.scope_roles TO %I', {bot_name});
 END
 $deputies$;

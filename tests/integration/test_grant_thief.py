@@ -1,0 +1,173 @@
+"""What whoever holds the bot's password can do through the functions of the bootstrap: to our roles alone."""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from db_grants.postgres import scram
+from tests.fixtures_postgres import Shop
+from tests.integration.test_grant_deputies import made
+
+NOTE = '{"grant": "x"}'
+SOON = "now() + '1 hour'"
+
+
+@pytest.fixture(params=["postgres_server", "installed_server"])
+def shop_server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def thief(shop: Shop) -> Iterator[psycopg.Connection]:
+    """A connection of whoever has got hold of the bot's password."""
+    with closing(psycopg.connect(shop.bot_url, autocommit=True)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def newcomer(shop: Shop) -> Iterator[str]:
+    """The name of a role that a DBA is going to make."""
+    name = f"carol_{secrets.token_hex(4)}"
+    yield name
+    with shop.connect() as admin:
+        admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
+
+
+def make_superuser(shop: Shop, name: str) -> None:
+    with shop.connect() as admin:
+        admin.execute(f"CREATE ROLE {name} SUPERUSER NOLOGIN".encode())
+
+
+def state(shop: Shop, name: str) -> list[Any]:
+    """What became of it: whether it has a password or a deadline, and its members."""
+    with shop.connect() as admin:
+        return admin.execute(
+            "SELECT rolpassword, rolvaliduntil::text, shobj_description(oid, 'pg_authid'),"
+            " ARRAY(SELECT m.member FROM pg_auth_members m WHERE m.roleid = a.oid)"
+            " FROM pg_authid a WHERE rolname = %s",
+            [name],
+        ).fetchall()
+
+
+UNTOUCHED = [(None, None, None, [])]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "set_password('{}', '" + scram.verifier("of the thief") + "')",
+        "set_deadline('{}', " + SOON + ", '" + NOTE + "')",
+        "mend_role('{}', 'jit_managed', 4, " + SOON + ", '" + NOTE + "', true)",
+        "shut_roles('{{}}')",
+        "take_over_roles('{{}}')",
+        "drop_roles('{{}}')",
+        "take_back_membership('{}', 'pg_read_all_data', 'jit_bot')",
+    ],
+)
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_role_made_after_an_old_snapshot_is_not_touched(
+    shop: Shop, thief: psycopg.Connection, newcomer: str, call: str, level: str
+) -> None:
+    thief.execute(f"BEGIN ISOLATION LEVEL {level}; SELECT FROM pg_roles".encode())
+    make_superuser(shop, newcomer)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        thief.execute(f"SELECT jit_admin.{call.replace('{}', newcomer)}".encode())
+    thief.execute("COMMIT")
+    assert state(shop, newcomer) == UNTOUCHED
+
+
+def test_a_scope_role_is_looked_up_as_it_is_now(shop: Shop, thief: psycopg.Connection) -> None:
+    carried = shop.engine().carries(shop.scope())
+    thief.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_roles")
+    with shop.connect() as admin:  # another one has its name by now
+        admin.execute(f"ALTER ROLE {carried} RENAME TO jit_s_elsewhere_0123456789abcdef".encode())
+        admin.execute(f"CREATE ROLE {carried} SUPERUSER LOGIN".encode())
+    for call in (f"shut_scope_role('{carried}')", f"reset_scope_role('{carried}', NULL)"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            thief.execute(f"SELECT jit_admin.{call}".encode())
+        thief.execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_roles")
+
+
+@pytest.mark.parametrize("call", ["shut_roles", "take_over_roles", "drop_roles"])
+def test_a_name_nobody_has_yet_is_refused_before_anything_is_waited_for(
+    shop: Shop, thief: psycopg.Connection, newcomer: str, call: str
+) -> None:
+    role = made(shop, "aaaa0001")
+    if call == "drop_roles":
+        thief.execute(f"SELECT jit_admin.shut_roles('{{{role.name}}}')".encode())
+    calling = f"SELECT jit_admin.{call}('{{{role.name},{newcomer}}}')".encode()
+    refused: list[BaseException] = []
+
+    def wait_between() -> None:
+        try:
+            thief.execute(calling)
+        except psycopg.Error as error:
+            refused.append(error)
+
+    with closing(psycopg.connect(shop.bot_url)) as accomplice:  # holds what is asked for first
+        accomplice.execute(f"SELECT jit_admin.{call}('{{{role.name}}}')".encode())
+        waiting = threading.Thread(target=wait_between)
+        waiting.start()
+        waiting.join(1.0)
+        make_superuser(shop, newcomer)
+        accomplice.rollback()
+        waiting.join(10.0)
+    assert [type(error) for error in refused] == [psycopg.errors.UndefinedObject]
+    assert state(shop, newcomer) == UNTOUCHED
+
+
+@pytest.mark.parametrize("call", ["take_over_roles('{{{},{}}}')", "mend_role('{1}', {2})"])
+def test_a_name_that_changed_hands_while_something_was_waited_for_is_not_ours(
+    shop: Shop, thief: psycopg.Connection, call: str
+) -> None:
+    first, second = made(shop, "aaaa0001"), made(shop, "aaaa0002")
+    more = f"'{shop.engine().carries(shop.scope())}', 4, {SOON}, '{NOTE}', false"
+    with shop.connect() as admin:
+        admin.execute(f"CREATE ROLE team; GRANT team TO {first.name}, {second.name}".encode())
+    calling = f"SELECT jit_admin.{call.format(first.name, second.name, more)}".encode()
+    refused: list[BaseException] = []
+
+    def wait_between() -> None:
+        try:
+            thief.execute(calling)
+        except psycopg.Error as error:
+            refused.append(error)
+
+    try:
+        with shop.connect() as admin, admin.transaction():
+            admin.execute("LOCK TABLE pg_auth_members IN SHARE MODE")
+            waiting = threading.Thread(target=wait_between)
+            waiting.start()
+            waiting.join(0.5)
+            admin.execute(f"ALTER ROLE {second.name} RENAME TO jit_another".encode())
+            admin.execute(f"CREATE ROLE {second.name} SUPERUSER NOLOGIN".encode())
+        waiting.join(10.0)
+        assert [type(error) for error in refused] == [psycopg.errors.InsufficientPrivilege]
+        assert state(shop, second.name) == UNTOUCHED
+    finally:
+        with shop.connect() as admin:
+            admin.execute("DROP ROLE team")
+
+
+def test_nobody_writes_to_the_list_whatever_new_tables_come_with(
+    shop: Shop, thief: psycopg.Connection
+) -> None:
+    with shop.connect() as admin:
+        admin.execute("DROP VIEW jit_admin.scope_roles; DROP TABLE jit_admin.listing")
+        admin.execute("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
+        admin.execute(sql.SQL(shop.script))  # type: ignore[arg-type]
+        admin.execute("ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC")
+    for write in (
+        "INSERT INTO jit_admin.listing SELECT oid, rolname, 'entitlement', 1 FROM pg_roles",
+        "UPDATE jit_admin.listing SET kind = 'atom'",
+        "DELETE FROM jit_admin.listing",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            thief.execute(write)  # type: ignore[arg-type]
+    assert thief.execute("SELECT count(*) > 0 FROM jit_admin.scope_roles").fetchone() == (True,)
