@@ -19,6 +19,11 @@ BEGIN
                    WHERE c.relnamespace = to_regnamespace('jit_admin') AND NOT o.rolsuper) THEN
         RAISE EXCEPTION 'the schema jit_admin, or something in it, belongs to somebody else: drop it first';
     END IF;
+    -- What may be handed out changes below: grants wait, ends do not. First of all, as the functions below
+    -- have it, or each could wait for the other.
+    IF to_regclass('jit_admin.listing') IS NOT NULL THEN
+        LOCK TABLE jit_admin.listing IN EXCLUSIVE MODE;
+    END IF;
 END
 $guard$;
 
@@ -44,18 +49,22 @@ BEGIN
 END
 $$;
 
--- An entitlement's role carries exactly these atoms: what the catalog no longer lists is taken away.
+-- An entitlement's role carries exactly these atoms: what the catalog no longer lists is taken away, and
+-- whatever somebody else has given it.
 CREATE OR REPLACE PROCEDURE pg_temp.jit_carries(role text, atoms text[]) LANGUAGE plpgsql AS $$
 DECLARE
-    other text;
+    since_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
+    other record;
     atom text;
 BEGIN
     FOR other IN
-        SELECT a.rolname FROM pg_auth_members m
+        SELECT a.rolname AS name, pg_get_userbyid(m.grantor) AS grantor
+          FROM pg_auth_members m
           JOIN pg_roles a ON a.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
-         WHERE r.rolname = role AND a.rolname <> ALL (atoms)
+         WHERE r.rolname = role AND (a.rolname <> ALL (atoms) OR m.admin_option OR since_16 AND m.grantor <> 10)
     LOOP
-        EXECUTE format('REVOKE %I FROM %I', other, role);
+        EXECUTE format('REVOKE %I FROM %I', other.name, role)
+            || CASE WHEN since_16 THEN format(' GRANTED BY %I CASCADE', other.grantor) ELSE '' END;
     END LOOP;
     FOREACH atom IN ARRAY atoms LOOP
         CALL pg_temp.jit_member(atom, role, 'ADMIN FALSE, INHERIT TRUE, SET FALSE');

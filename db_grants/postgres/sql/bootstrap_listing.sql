@@ -8,11 +8,22 @@ CREATE TABLE IF NOT EXISTS jit_admin.listing (
     kind     text NOT NULL CHECK (kind IN ('atom', 'entitlement', 'narrowed', 'withdrawn', 'mark')),
     database oid NOT NULL
 );
-CREATE OR REPLACE VIEW jit_admin.scope_roles AS
-SELECT l.role, l.name, l.kind
-  FROM jit_admin.listing l
-  JOIN pg_roles r ON r.oid = l.role AND r.rolname = l.name
- WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+DO $listed$
+DECLARE
+    wanted CONSTANT text := $view$
+        SELECT l.role, l.name, l.kind
+          FROM jit_admin.listing l
+          JOIN pg_roles r ON r.oid = l.role AND r.rolname = l.name
+         WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())$view$;
+BEGIN
+    EXECUTE 'CREATE TEMPORARY VIEW jit_scope_roles AS ' || wanted;
+    -- Every end reads it, and would wait for the end of a transaction that replaced it.
+    IF pg_get_viewdef(to_regclass('jit_admin.scope_roles')) IS DISTINCT FROM pg_get_viewdef('pg_temp.jit_scope_roles'::regclass) THEN
+        EXECUTE 'CREATE OR REPLACE VIEW jit_admin.scope_roles AS ' || wanted;
+    END IF;
+    DROP VIEW pg_temp.jit_scope_roles;
+END
+$listed$;
 
 -- What a narrowed scope's role is called: by what it carries, so it can carry nothing else.
 CREATE OR REPLACE FUNCTION jit_admin.narrowed_name(atoms text[]) RETURNS text

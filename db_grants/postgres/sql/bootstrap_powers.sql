@@ -1,5 +1,4 @@
--- What may be handed out from now on. Grants wait for the lock, ends do not.
-LOCK TABLE jit_admin.listing IN EXCLUSIVE MODE;
+-- What may be handed out from now on.
 DO $listing$
 DECLARE
     here   CONSTANT oid := (SELECT oid FROM pg_database WHERE datname = current_database());
