@@ -4,7 +4,9 @@ It is plain SQL (no psql commands), one transaction, and idempotent: run again a
 catalog, or after somebody took something away by hand, it brings the target back to what is wanted.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -23,6 +25,9 @@ _WITHIN = (  # what the functions for the bot call: not even the bot may
     "jit_admin.furnish_role(text, text, text, integer, timestamptz, text, boolean)",
     "jit_admin.require_scope_role(text)",
     "jit_admin.narrowed_name(text[])",
+)
+_FUNCTION = re.compile(
+    r"CREATE OR REPLACE FUNCTION jit_admin\.(\w+)\([^$]*?AS \$body\$(.*?)\$body\$", re.DOTALL
 )
 
 
@@ -58,6 +63,12 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
         *(queries.query(f"bootstrap_{part}", **names) for part in _PARTS),
     ]
     return sql.SQL("\n\n").join(parts).as_string(None) + "\n"
+
+
+@functools.cache
+def functions() -> Mapping[str, str]:
+    """What is in each function that it makes, by name: the same in every database."""
+    return dict(_FUNCTION.findall(script((), database="")))
 
 
 def _title(database: str, bot_role: str) -> sql.Composable:

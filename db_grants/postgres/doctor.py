@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from db_grants import naming
-from db_grants.postgres import atoms, deputy, inspect, lasting, links, queries
+from db_grants.postgres import atoms, bootstrap, deputy, inspect, lasting, links, queries
 from db_grants.spec import Finding, Privilege, Scope, Severity
 
 _AGAIN = "run the bootstrap SQL (`jit bootstrap`) on the target again"
@@ -23,7 +23,7 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
     entitlements = [naming.scope_role(scope.name, scope.database) for scope in scopes]
     link.forget()  # a function of the bootstrap may have been taken away
     listed = deputy.all_at_hand(link)
-    server, roles, held, amiss = link.ask(
+    server, roles, held, amiss, functions = link.ask(
         queries.query(
             "doctor_server",
             deputies=queries.deputies(),
@@ -37,11 +37,13 @@ def examine(link: links.Link, scopes: Sequence[Scope], now: datetime) -> tuple[F
         ),
         queries.query("doctor_privileges", roles=[*wanted, *entitlements]),
         lasting.look(listed=listed),
+        queries.query("doctor_functions"),
     )
     passwords, doors = _where_visible(link, server[0])
     known = {row["name"]: row for row in roles}
     found = [
         *_server(server[0]),
+        *(_functions(functions) if listed else ()),
         *_clock(server[0], now),
         *_roles(scopes, known),
         *_privileges(wanted, known, held),
@@ -200,6 +202,15 @@ def _power(row: dict[str, Any]) -> Iterator[tuple[Severity, bool, str, str]]:
         f"{bot} may hand out roles by itself and needs that no more: {row['administers']}",
         _EVERYWHERE,
     )
+
+
+def _functions(rows: links.Rows) -> Iterator[Finding]:
+    """Those for the bot are all there; what they do may be what an earlier or a later program made them."""
+    there = {row["name"]: row["body"] for row in rows}
+    other = [name for name, body in bootstrap.functions().items() if there.get(name) != body]
+    if other:
+        told = f"functions of the bootstrap are of another version: {', '.join(sorted(other))}"
+        yield _finding(Severity.WARNING, "bot role", told, _AGAIN)
 
 
 def _may(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from db_grants.postgres import PostgresEngine
 from db_grants.spec import Finding, ManagedRole, Severity
 from tests.fixtures_postgres import Shop
 from tests.integration.test_grant_deputies import version
@@ -113,6 +114,29 @@ def test_a_holder_who_handed_something_on_does_not_keep_their_session(shop: Shop
             )
         finally:
             admin.execute("DROP ROLE team; DROP ROLE friend")
+
+
+def test_the_doctor_tells_functions_of_another_version(shop: Shop) -> None:
+    engine = shop.engine()
+    assert told(engine, shop) == []
+    with shop.connect() as admin:
+        (body,) = admin.execute(
+            "SELECT pg_get_functiondef('jit_admin.shut_roles(text[])'::regprocedure)"
+        ).fetchone() or ("",)
+        admin.execute(body.replace("PASSWORD NULL", "").encode())
+        assert told(engine, shop) == [
+            "functions of the bootstrap are of another version: shut_roles"
+        ]
+        admin.execute("DROP FUNCTION jit_admin.require_read_committed")
+        (finding,) = told(engine, shop)
+        assert finding.endswith(": require_read_committed, shut_roles")
+        admin.execute(sql.SQL(shop.script))  # type: ignore[arg-type]
+    assert told(engine, shop) == []
+
+
+def told(engine: PostgresEngine, shop: Shop) -> list[str]:
+    found = engine.check([shop.scope()])
+    return [one.message for one in found if "another version" in one.message]
 
 
 def errors_of(found: tuple[Finding, ...]) -> list[str]:
