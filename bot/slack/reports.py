@@ -22,6 +22,8 @@ _EVIDENCE = {
     Evidence.COUNTERS: "counters only",
     Evidence.NONE: "none",
 }
+_CHANGELESS = {"SELECT", "TRANSACTION", "SET", "SHOW", "FETCH"}  # kinds of statements
+_CODE = {"DO", "CALL"}  # what they reach stands in no text
 _MOST = 5
 _LONG = 15.0  # seconds: the published limit on the end of access
 _GIST = re.compile(r"\((.+)\)\.?$")  # at the end of an error: what the other side said
@@ -176,6 +178,7 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
     """What one grant came to, but for `ender_says`. ValueError when nothing was granted."""
     found = summary.summarise(story)
     kinds = [f"{n:,} {kind}" for kind, n in found.counts]
+    kinds_run = {kind for kind, _ in found.counts}
     if found.refused:
         on = (
             f" ({render.some([*map(_quoted, found.refused_on)], _MOST)})"
@@ -192,7 +195,8 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         sessions=_sessions(found.sessions),
         kinds=render.some(kinds, 8),
         touched=render.some([f"{_table(t)} {n}{_TIMES}" for t, n in found.touched], _MOST),
-        touching="Read" if set(dict(found.counts)) <= {"SELECT"} else "Touched",
+        touching="Read" if kinds_run <= _CHANGELESS else "Touched",
+        code=render.listing(sorted(kinds_run & _CODE), "or"),
         unnamed=render.some([_table(t) for t in found.unnamed], _MOST),
         evidence=f"{evidence}{note}",
         residue=render.some(remains.told(found.residue), _MOST),

@@ -25,8 +25,12 @@ _IN_ESCAPES = re.compile(
 )
 _MOST = 100_000  # characters of a statement that are looked at
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+_CODE = ("DO", "CALL")
 _KINDS = {
-    **{word: word for word in ("SELECT", *_WRITES, "COPY", "EXPLAIN", "SHOW", "SET", "FETCH")},
+    **{
+        word: word
+        for word in ("SELECT", *_WRITES, "COPY", "EXPLAIN", "SHOW", "SET", "FETCH", *_CODE)
+    },
     **dict.fromkeys(("TABLE", "VALUES", "WITH"), "SELECT"),
     **dict.fromkeys(("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"), "TRANSACTION"),
     **dict.fromkeys(("SAVEPOINT", "RELEASE"), "TRANSACTION"),
@@ -77,7 +81,9 @@ OTHER = "OTHER"
 class Label:
     """What a text says of itself."""
 
-    kind: str  # SELECT, INSERT, …, TRANSACTION or OTHER; of several, or in a CTE, the writing one
+    kind: (
+        str  # SELECT, INSERT, …, DO, TRANSACTION or OTHER; of several the writing one, or the code
+    )
     tables: tuple[str, ...]  # each once, as `schema.table` where it says so
     alone: bool = True  # whether it is one statement, or none
 
@@ -86,7 +92,7 @@ def label(text: str) -> Label:
     """Its label. Of a very long one only the beginning counts: it is OTHER unless that writes."""
     parts = [_Part(tokens) for tokens in _parts(text)]
     kinds = [part.kind for part in parts]
-    writing = [found for found in kinds if found in _WRITES]
+    writing = [found for found in kinds if found in _WRITES or found in _CODE]
     telling = [found for found in kinds if found not in {"TRANSACTION", "SET"}]
     unseen = [OTHER] if len(text) > _MOST else []
     return Label(

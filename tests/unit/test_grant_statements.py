@@ -31,7 +31,8 @@ from db_grants.postgres import serverlog, statements
         ("vacuum", "OTHER"),
         ("", "OTHER"),
         ("'unfinished", "OTHER"),
-        ("do $$ begin delete from t; end $$", "OTHER"),
+        ("do $$ begin delete from t; end $$", "DO"),
+        ("select 1; call tidy()", "CALL"),
     ],
 )
 def test_kinds(text: str, kind: str) -> None:
