@@ -5,15 +5,16 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 RAW = "raw"
 _DRAWS = 400
 _CLOSE = 0.05  # of the bound
 
 Turn = Callable[[], Mapping[str, float]]
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,13 @@ def standing(told: Mapping[str, Any]) -> str:
     return "undecided" if told["bound"] else "for information"
 
 
+def by_turns(rounds: int, names: Sequence[Name]) -> Iterator[Name]:
+    """Each name once in every round, each round beginning with another."""
+    for number in range(rounds):
+        first = number % len(names)
+        yield from (*names[first:], *names[:first])
+
+
 def interleave(rounds: int, turns: Mapping[str, Turn]) -> dict[str, dict[str, list[float]]]:
     """Seconds by step and implementation, the first tenth of the rounds left out.
 
@@ -87,13 +95,11 @@ def interleave(rounds: int, turns: Mapping[str, Turn]) -> dict[str, dict[str, li
     found: dict[str, dict[str, list[float]]] = {}
     names = list(turns)
     skipped = math.ceil(rounds / 10)
-    for number in range(rounds + skipped):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            took = turns[name]()
-            if number >= skipped:
-                for step, seconds in took.items():
-                    found.setdefault(step, {}).setdefault(name, []).append(seconds)
+    for number, name in enumerate(by_turns(rounds + skipped, names)):
+        took = turns[name]()
+        if number >= skipped * len(names):
+            for step, seconds in took.items():
+                found.setdefault(step, {}).setdefault(name, []).append(seconds)
     return found
 
 

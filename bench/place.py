@@ -93,11 +93,18 @@ class Place:
                 if administered and not self._before_16:
                     names_of = sql.SQL(", ").join(map(sql.Identifier, names[at : at + _BATCH]))
                     admin.execute(sql.SQL(_LENT).format(names=names_of))
-            admin.execute(_ANALYZE)  # as the server does by itself within a minute
+            self.settle(admin)
         rows = self.ask("SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY(%s)", names)
         oids = {name.removeprefix("jit_"): oid for name, oid in rows}
         assert len(oids) == len(ids), "not every role was made"
         return oids
+
+    def settle(self, admin: psycopg.Connection) -> None:
+        """Leave the catalogues as autovacuum and the checkpointer do before long: then neither comes by
+        just while something is measured.
+        """
+        for each in (_VACUUM, "CHECKPOINT"):
+            admin.execute(sql.SQL(each))
 
     def clear(self) -> None:
         """Drop every managed role, a thousand a transaction."""
@@ -106,10 +113,7 @@ class Place:
             for at in range(0, len(names), 500):
                 some = sql.SQL(", ").join(map(sql.Identifier, names[at : at + 500]))
                 admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(some))
-            admin.execute(
-                "VACUUM ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription,"
-                " pg_class, pg_attribute, pg_namespace"
-            )
+            self.settle(admin)
 
     def identity(self) -> str:
         """Which server it is, as the engine names it."""
@@ -245,7 +249,10 @@ SELECT (SELECT coalesce(sum(pg_column_size(relacl)), 0) FROM pg_class)
      + (SELECT coalesce(sum(pg_column_size(nspacl)), 0) FROM pg_namespace)
      + (SELECT coalesce(sum(pg_column_size(datacl)), 0) FROM pg_database)
 """
-_ANALYZE = "ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription, pg_db_role_setting"
+_VACUUM = (
+    "VACUUM ANALYZE pg_authid, pg_auth_members, pg_shdepend, pg_shdescription, pg_db_role_setting,"
+    " pg_class, pg_attribute, pg_namespace"
+)
 # What the engine leaves behind of a grant. Memberships are given to a batch at a time.
 _BATCH = 500
 _ROLE = """

@@ -1,7 +1,10 @@
 """What the benchmark makes its records of: lives that break no invariant; and what it keeps."""
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -102,6 +105,22 @@ def test_a_crowd_is_live_on_record_and_targets_alike(
     seen = reality.record(record, datetime.now(UTC))
     targets = [reality.in_memory(name, engine) for name, engine in engines.items()]
     invariants.check(seen, targets, reality.Transcript())
+
+
+def test_a_record_that_was_filled_stands_as_one_that_has_been_there_for_hours(
+    record: store.Store, tmp_path: Path
+) -> None:
+    history.write(record, history.mould(CATALOG, over=False), lives(30, NOW - timedelta(days=1)))
+    core.settle(record)
+    with record.begin(store.SYSTEM) as tx:
+        if tx.connection.dialect.name == "postgresql":
+            known = "SELECT reltuples FROM pg_class WHERE relname = 'access_grant'"
+            assert tx.connection.execute(sa.text(known)).scalar() == 30
+            return
+        file = Path(str(tx.connection.engine.url.database))
+    alone = shutil.copy(file, tmp_path / "without-its-log.sqlite3")
+    with closing(sqlite3.connect(alone)) as copied:
+        assert copied.execute("SELECT count(*) FROM access_grant").fetchone() == (30,)
 
 
 def test_the_proof_after_a_case_sees_what_a_case_did_wrong(record: store.Store) -> None:
