@@ -30,7 +30,7 @@ ENGINE = {
     "remove": (1, 1),
 }
 # Turns on the record's wire and transactions that write to it, of each use case.
-RECORD = {"activate": (12, 2), "reveal": (6, 1), "close": (15, 3), "clean": (10, 2)}
+RECORD = {"activate": (10, 2), "reveal": (5, 1), "close": (12, 3), "clean": (7, 2)}
 _MANY = 40
 
 

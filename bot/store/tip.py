@@ -14,10 +14,7 @@ from bot.store import bulk, chain, faults, mapping, proof, tables
 LOCK = 0x6A69745F61756474  # "jit_audt": any number of our own, the same in every replica
 
 _TIP = "SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1"
-# Two statements in one turn on the wire, each with a snapshot of its own: what is read is what was
-# committed before the lock was ours.
-# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
-_LOCKED_TIP = f"SELECT pg_advisory_xact_lock({LOCK}); {_TIP}"
+_LOCKED = f"SELECT pg_advisory_xact_lock({LOCK})"
 _INTO = "INSERT INTO audit_event (seq, at, type, request_id, body, prev, hash) VALUES "
 _SQLITE = _INTO + "(?, ?, ?, ?, ?, ?, ?)"
 _POSTGRES = _INTO + "(%s, %s, %s, %s, %s, %s, %s)"
@@ -25,13 +22,13 @@ _POSTGRES = _INTO + "(%s, %s, %s, %s, %s, %s, %s)"
 
 def hold(connection: sa.Connection) -> tuple[int, str]:
     """Be the only one who appends until this transaction ends; the last event's number and hash."""
+    if connection.dialect.name != "sqlite":  # whoever writes is alone there
+        # Two statements, each with a snapshot of its own: what is read is what was committed before
+        # the lock was ours. Nobody waits for an answer between them, see `turns`.
+        with faults.cursor_of(connection) as cursor:
+            cursor.execute(_LOCKED)
     with faults.cursor_of(connection) as cursor:
-        if connection.dialect.name == "sqlite":  # whoever writes is alone there
-            cursor.execute(_TIP)
-        else:
-            cursor.execute(_LOCKED_TIP, prepare=False)  # two statements cannot be
-            cursor.nextset()
-        found = cursor.fetchone()
+        found = cursor.execute(_TIP).fetchone()
     return (found[0], found[1]) if found else (0, chain.GENESIS)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, change, claims, ends, mapping, outbox, tables, tip, upsert
+from bot.store import chain, change, claims, ends, mapping, outbox, tables, tip, turns, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -257,7 +257,14 @@ class Transaction(Reads):
         self._events.append((type, request_id, data))
 
     def finish(self) -> None:
-        """Write what was gathered. Called by the store just before it commits."""
+        """Write what was gathered and, on PostgreSQL, commit. Called by the store at the end."""
+        if not self._events and not self._said:
+            return
+        with turns.saved(self.connection):
+            self._write_gathered()
+            turns.commit(self.connection)
+
+    def _write_gathered(self) -> None:
         news = outbox.news(self.connection, self._said)  # waits for nobody: before the one lock
         shared = [row for row in news if not self._has_to_itself(row)]
         outbox.write(self.connection, [row for row in news if self._has_to_itself(row)])

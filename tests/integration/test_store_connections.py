@@ -9,7 +9,7 @@ import pytest
 from bot import clock as clocks
 from bot import errors
 from bot import store as stores
-from bot.store import database
+from bot.store import chain, database, tip
 from tests.fixtures_store import ANA
 
 # Returns when they are gone.
@@ -91,3 +91,60 @@ def _write(kept: stores.Store) -> None:
     with kept.begin(ANA) as tx:
         tx.put("kept", "this")
         tx.record("written", None, {})
+
+
+def write(store: stores.Store, word: str) -> None:
+    """A change, what is said of it, and its event."""
+    with store.begin(ANA) as tx:
+        tx.put("kept", word)
+        tx.say("home", None, "home:U0ANA", {})
+        tx.record(word, None, {})
+
+
+def test_what_fails_on_its_way_to_the_commit_is_told_and_leaves_nothing(
+    on_postgres: stores.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the answers of the last statements one by one; the COMMIT is not run then."""
+    head = on_postgres.chain_head()
+    monkeypatch.setattr(tip, "_POSTGRES", tip._POSTGRES.replace("(%s,", "(%s / 0,", 1))
+    with pytest.raises(errors.StoreError, match="22012"):
+        write(on_postgres, "lost")
+    monkeypatch.undo()
+    assert (on_postgres.chain_head(), on_postgres.outbox_depth()) == (head, 0)
+    write(on_postgres, "kept")
+    assert on_postgres.verify_chain().count == head[0] + 1
+
+
+def test_a_fork_of_the_chain_is_a_conflict(
+    on_postgres: stores.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(on_postgres, "before")
+    monkeypatch.setattr(tip, "hold", lambda _: (0, chain.GENESIS))
+    with pytest.raises(errors.Conflict):
+        write(on_postgres, "after")
+    assert on_postgres.get("kept") == "before"
+
+
+def test_who_waits_too_long_for_the_end_of_the_chain_is_told_to_come_again(
+    record_url: str, clock: clocks.ManualClock
+) -> None:
+    with (
+        stores.open_store(record_url, clock, patience=0.2) as store,
+        psycopg.connect(record_url) as other,
+    ):
+        other.execute(f"SELECT pg_advisory_xact_lock({tip.LOCK})".encode())
+        with pytest.raises(errors.Busy):
+            write(store, "lost")
+        other.rollback()
+        assert store.get("kept") is None
+        write(store, "goes")
+        assert store.get("kept") == "goes"
+
+
+def test_an_older_libpq_goes_turn_by_turn(
+    on_postgres: stores.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psycopg.Pipeline, "is_supported", lambda: False)
+    write(on_postgres, "written")
+    assert on_postgres.outbox_depth() == 1
+    assert on_postgres.verify_chain().ok

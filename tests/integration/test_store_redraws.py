@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
+from bot.store import turns
 from bot.telling import notices
 from bot.telling.notices import Kind
 from tests.fixtures_store import ANA, KEY, NOON, submit
@@ -58,15 +59,28 @@ def deliver(store: stores.Store) -> model.RequestStatus | None:
     return None
 
 
-def when_committing(store: stores.Store, act: Callable[[], object]) -> None:
-    """At the very end of the next change by this store: all is written, and nobody else sees it."""
-    left = [act]
+@pytest.fixture
+def when_committing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[stores.Store, Callable[[], object]], None]:
+    """At the very end of the next change by that store: all is asked for, and nobody else sees it."""
 
-    def committing(connection: sa.Connection) -> None:
-        if left and "isolation_level" not in connection.get_execution_options():  # it writes
-            left.pop()()
+    def arranged(store: stores.Store, act: Callable[[], object]) -> None:
+        left, commit = [act], turns.commit
 
-    sa.event.listen(store._database._engine, "commit", committing)
+        def committing(connection: sa.Connection) -> None:
+            if left and "isolation_level" not in connection.get_execution_options():  # it writes
+                left.pop()()
+
+        def asked_to(connection: sa.Connection) -> None:
+            if connection.engine.pool is store._database._engine.pool:
+                committing(connection)
+            commit(connection)
+
+        monkeypatch.setattr(turns, "commit", asked_to)
+        sa.event.listen(store._database._engine, "commit", committing)
+
+    return arranged
 
 
 def test_a_redraw_that_waits_does_for_the_next_one(state: stores.Store, request_id: str) -> None:
@@ -167,6 +181,7 @@ def test_one_that_was_put_off_counts(state: stores.Store, request_id: str) -> No
 )
 def test_a_redraw_that_is_counted_on_is_drawn_only_after_the_change(
     open_record: Callable[[], stores.Store],
+    when_committing: Callable[[stores.Store, Callable[[], object]], None],
 ) -> None:
     ours, other = open_record(), open_record()
     request_id = submit(ours).id
@@ -181,6 +196,7 @@ def test_a_redraw_that_is_counted_on_is_drawn_only_after_the_change(
 
 def test_a_redraw_that_is_being_claimed_is_not_counted_on(
     open_record: Callable[[], stores.Store],
+    when_committing: Callable[[stores.Store, Callable[[], object]], None],
 ) -> None:
     ours, other = open_record(), open_record()
     request_id = submit(ours).id
