@@ -70,10 +70,15 @@ def _story(kept: "stores.Store", request_id: str) -> model.Story:
 
 
 def _by(event: model.AuditEvent) -> str:
-    """Who did it: a person, a login on the command line; nobody where it was the bot by itself."""
-    actor = json.loads(event.body)["actor"]
+    """Who did it: a person, a login on the command line; nobody where it was the bot by itself.
+
+    Of a refused click also what the person was told.
+    """
+    told = json.loads(event.body)
+    actor, words = told["actor"], told["data"].get("words", "")
     who = actor["name"] or actor["id"] or ""
-    return f"{who} (command line)" if actor["kind"] == "operator" else who
+    who = f"{who} (command line)" if actor["kind"] == "operator" else who
+    return f"{who}: {words}" if words and event.type == "click.refused" else who
 
 
 def brief(story: model.Story) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def listed(
             return rows or [blocks.quote("Nothing waits for you.")]
         case _:
             live = [*mine.holding, *mine.watching]
-            rows = [_row(s, around, link) for s in live[: 2 * MOST]]
+            rows = [_held(s, around, link) for s in live[: 2 * MOST]]
             return rows or [blocks.quote("Nothing is active that concerns you.")]
 
 
@@ -177,4 +177,11 @@ def _row(
     text = (
         f"`{request.id}` *{words.headline(request)}*\n{words.line(story, around)} · {link(story)}"
     )
+    return blocks.section(render.Mrkdwn(text))
+
+
+def _held(
+    story: model.Story, around: Around, link: Callable[[model.Story], render.Mrkdwn]
+) -> blocks.Block:
+    text = f"`{story.request.id}` {words.holder(story, around)} · {link(story)}"
     return blocks.section(render.Mrkdwn(text))

@@ -196,12 +196,18 @@ def _from_log(told: serverlog.Log, *, everything: bool) -> Activity:
             for session in told.sessions
         ),
         statements=tuple(
-            Statement(at=entry.at, kind=entry.kind, text=entry.text[:_LENGTH], error=entry.error)
+            Statement(at=entry.at, kind=entry.kind, text=_kept(entry.text), error=entry.error)
             for entry in told.entries[:_KEPT]
         ),
         counts=_ordered(kinds.items()),
         tables=_ordered(named.items()),
     )
+
+
+def _kept(text: str) -> str:
+    """So much of a statement as is told: without passwords, and as long as it was where it was cut."""
+    said = statements.discreet(text[:_LENGTH])
+    return said.ljust(_LENGTH, "…") if len(text) >= _LENGTH else said
 
 
 def _touched(entry: serverlog.Entry) -> list[str]:

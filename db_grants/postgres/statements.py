@@ -72,6 +72,14 @@ _AFTER_TABLES = {
 }
 _BODIES = {"(", "SELECT", "WITH", "VALUES", "TABLE", "EXECUTE", "NOT", "MATERIALIZED"}
 _SILENT = {"skip", "string"}
+_SECRET = re.compile(
+    r"""
+    (?P<before>\bpassword\s*)
+    (?:=?\s*(?:[eE]'(?:[^'\\]++|''|\\.)*+(?:'|$)|'(?:[^']++|'')*+(?:'|$)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$))
+      |=\s*[^\s'",;)]+)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
 _IS_NAME = re.compile(r'["\w]')
 _SYSTEM = ("pg_catalog.", "information_schema.", "pg_toast.")
 OTHER = "OTHER"
@@ -100,6 +108,14 @@ def label(text: str) -> Label:
         tables=tuple(dict.fromkeys(name for part in parts for name in part.tables())),
         alone=len(parts) <= 1 and len(text) <= _MOST,
     )
+
+
+def discreet(text: str) -> str:
+    """A statement's text without the passwords in it: a holder may have chosen one that is used elsewhere.
+
+    Meant are `PASSWORD '…'`, as in ALTER ROLE, and `password=…`, as in a connection's string.
+    """
+    return _SECRET.sub(r"\g<before>'…'", text) if "password" in text.lower() else text
 
 
 def _parts(text: str) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ import pytest
 from bot.demo import postgres
 from db_grants import naming
 from db_grants.postgres import PostgresEngine
-from db_grants.spec import Activity, Credential, Evidence, GrantSpec, ManagedRole
+from db_grants.spec import TEXT_KEPT, Activity, Credential, Evidence, GrantSpec, ManagedRole
 from tests.fixtures_postgres import SETTINGS, Shop
 
 
@@ -67,6 +67,19 @@ def test_statements_are_told_word_for_word(shop: Shop) -> None:
     activity = told(shop, "w0rds001", text)
     assert activity.evidence is Evidence.STATEMENT_LOG
     assert [statement.text for statement in activity.statements] == [text]
+
+
+def test_no_password_that_a_holder_chose_is_told(shop: Shop) -> None:
+    activity = told(
+        shop,
+        "s3cret01",
+        "ALTER ROLE CURRENT_USER PASSWORD 'hunter2'",
+        "SELECT 'password=hunter2 host=x', password('hunter') FROM app.orders" + " " * 3000,
+    )
+    first, second = (statement.text for statement in activity.statements)
+    assert first == "ALTER ROLE CURRENT_USER PASSWORD '…'"
+    assert "hunter2" not in second
+    assert len(second) == TEXT_KEPT  # it was cut, and looks so
 
 
 def test_what_was_done_is_told_as_well_once_the_role_is_gone(shop: Shop) -> None:

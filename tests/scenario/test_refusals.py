@@ -153,7 +153,7 @@ def test_whoever_might_have_decided_what_nobody_had_to_sees_and_ends_it(acme: Ac
     acme.slash(ANA, "/jit write_logs 10m retention check")
     card = acme.wait_card("Active until")
     acme.slash(CLEO, "/jit list", channel=ACCESS)
-    acme.whispered(CLEO, "Ana Lima asks to write logs", channel=ACCESS)
+    acme.whispered(CLEO, "*Ana Lima*: write_logs on shop", channel=ACCESS)
     acme.workspace.open_home(CLEO)
     acme.workspace.wait_for(lambda: "Access I may revoke" in str(acme.workspace.home_of(CLEO)))
     acme.workspace.click(GUS, card, "Details")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import cli, model
+from bot import cli, errors, model
 from bot.audit import chain
 from tests import fixtures_store
 from tests.fixtures_core import ANA, BO, wait_for
@@ -295,3 +295,11 @@ def test_show_tells_who_did_what(jit, world, bot):
     assert done["review.approve"] == BO.name
     assert done["grant.shortened"] == "root (command line)"
     assert done["grant.active"] == "grant.active"  # the bot, by itself
+
+
+def test_show_tells_what_was_said_to_whoever_pressed_in_vain(jit, world, bot):
+    asked = world.ask(bot)
+    with pytest.raises(errors.NotAllowed):
+        world.approve(bot, asked, ANA)
+    (line,) = [each for each in jit("show", asked)[1].splitlines() if "click.refused" in each]
+    assert "U0ANA: You asked for this, so someone else has to decide." in line

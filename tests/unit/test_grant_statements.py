@@ -120,6 +120,25 @@ def test_a_statement_of_megabytes_takes_no_gigabytes_and_no_minutes(text: str) -
     assert (done.stdout.strip(), done.stderr[-300:]) == ("OTHER", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "alter role a Password 'it''s' valid until 'x'",
+            "alter role a Password '…' valid until 'x'",
+        ),
+        ("alter role a password E'a\\'b' createdb", "alter role a password '…' createdb"),
+        ("alter role a password $q$a'b$q$;", "alter role a password '…';"),
+        ("alter role a password 'cut off", "alter role a password '…'"),
+        ("select dblink('password = s3cret host=a')", "select dblink('password '…' host=a')"),
+        ("select password, 'b' from t where password is null", None),
+        ("alter role a password null", None),
+    ],
+)
+def test_a_password_is_left_out_of_a_text(text: str, said: str | None) -> None:
+    assert statements.discreet(text) == (text if said is None else said)
+
+
 def test_a_long_statement_hides_nothing_behind_what_is_looked_at() -> None:
     assert statements.label("select 1;" + " " * 100_000 + "delete from app.t").kind == "OTHER"
     assert statements.label("insert into app.t values (1" + ",1" * 100_000).kind == "INSERT"
