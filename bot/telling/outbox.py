@@ -34,6 +34,7 @@ _ROOM = 0.05  # seconds between looks whether a rush is over
 _WARY = timedelta(
     seconds=60
 )  # one goes at a time for so long after a pause: Slack counts by minutes
+_SILENT = 4  # Homes in a row, of different people, that Slack does not answer about: it is down
 _SHARED = {  # where many rows go, of many lanes: when one must wait there, so must all
     "approvals": frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY}),
     "audit": frozenset({Kind.AUDIT, Kind.ALARM, Kind.FINDING, Kind.DIGEST}),
@@ -97,6 +98,7 @@ class Outbox:
         self._hand: dict[int, _Held] = {}  # rows claimed
         self._renewed = time.monotonic()
         self._paused: dict[str, datetime] = {}  # shared places, and until when we must wait
+        self._silent: set[str] = set()  # lanes of Homes unanswered since one was last drawn
         self._broken: dict[int, int] = {}  # rows that broke the poster, and how often
         self._bell = threading.Event()
         self._closing = threading.Event()
@@ -265,6 +267,9 @@ class Outbox:
             return self._broke(row, error)
         faults.checkpoint("message-posted")
         self._broken.pop(row.id, None)
+        if row.kind == Kind.HOME:
+            with self._lock:
+                self._silent.clear()
         return self._done(row, message)
 
     def _done(self, row: store.OutboxRow, message: model.MessageRef | None) -> bool:
@@ -294,11 +299,22 @@ class Outbox:
         now = self._clock.now()
         own = retry.pause(row.attempts + 1)
         until = now + (timedelta(seconds=later.seconds) if later.seconds is not None else own)
-        if later.seconds is not None or row.kind != Kind.HOME:
-            # otherwise it is about one person, whom Slack does not tell us of: not about all Homes
+        if later.seconds is not None or not self._is_about_one(row):
             self._pause(destination(row), until)
         _log.warning("outbox_waits", kind=row.kind, lane=row.lane, why=str(later))
         self._put_off(row, until, str(later))
+
+    def _is_about_one(self, row: store.OutboxRow) -> bool:
+        """Whether it is a Home of somebody whom alone Slack does not tell us of.
+
+        When it answers about nobody, all Homes wait together: each by itself would be asked for, and
+        logged, twice a minute, for as long as Slack is down.
+        """
+        if row.kind != Kind.HOME:
+            return False
+        with self._lock:
+            self._silent.add(row.lane)
+            return len(self._silent) < _SILENT
 
     def _pause(self, place: str, until: datetime) -> None:
         """Say nothing there until then, or until what we were told before, if that is later."""

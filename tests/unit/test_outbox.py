@@ -182,6 +182,38 @@ def test_when_one_persons_home_cannot_be_drawn_the_others_are(
     assert [n for _, n in lanes(world)] == [1, 2]
 
 
+def test_while_slack_is_down_homes_are_tried_one_at_a_time_and_not_each(
+    world: World, bot: service.Service
+) -> None:
+    tried: list[int] = []
+    down = True
+
+    def silent(row: store.OutboxRow) -> None:
+        tried.append(row.data["n"])
+        if down:
+            raise outbox.Later(None, "Slack does not answer")
+
+    world.channel.trouble = silent
+    for n in range(100):
+        say(world, "home", f"home:{n}", n=n)
+    for _ in range(200):
+        bot.outbox.pump()
+        world.clock.advance(timedelta(seconds=0.5))
+    assert (
+        len(tried) < 250
+    )  # a hundred, each by itself with growing pauses, would be seven times each
+    tried.clear()
+    for _ in range(20):
+        bot.outbox.pump()
+        world.clock.advance(timedelta(minutes=1))
+    assert len(tried) <= 40
+    down = False
+    for _ in range(4):
+        bot.outbox.pump()
+        world.clock.advance(timedelta(minutes=2))
+    assert sorted(n for _, n in lanes(world)) == list(range(100))
+
+
 def test_a_short_pause_does_not_end_a_long_one(world: World, bot: service.Service) -> None:
     pauses, together, one = [1.0, 1.0, 1.0, 30.0], threading.Barrier(4), threading.Lock()
 
