@@ -1,6 +1,7 @@
 """What one grant came to: the facts of the summary that ends its thread."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -113,7 +114,7 @@ def summarise(story: model.Story) -> Summary:
         counts=tuple(counts.items()),
         refused=refused,
         refused_on=_refused_on(activity),
-        touched=activity.tables,
+        touched=_touched(request, activity),
         unnamed=_unnamed(request, activity),
         evidence=activity.evidence,
         note=activity.note,
@@ -197,6 +198,17 @@ def _approvers(story: model.Story) -> tuple[str, ...]:
 def _refused_on(activity: Activity) -> tuple[str, ...]:
     found = (_DENIED.search(statement.error or "") for statement in activity.statements)
     return tuple(dict.fromkeys(match[1] for match in found if match))
+
+
+def _touched(request: model.AccessRequest, activity: Activity) -> tuple[tuple[str, int], ...]:
+    """A name without a schema counts for the one table of that name that was offered or named."""
+    offered = [each.label for each in catalog.scope_from_json(request.scope).tables]
+    known = {*offered, *(label for label, _ in activity.tables if "." in label)}
+    counts: Counter[str] = Counter()
+    for label, n in activity.tables:
+        meant = [each for each in known if each.partition(".")[2] == label]
+        counts[meant[0] if len(meant) == 1 else label] += n
+    return tuple(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _unnamed(request: model.AccessRequest, activity: Activity) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Summary, digest, lines of threads and of the audit channel: from values to mrkdwn."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -194,7 +195,7 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         approvers=render.Mrkdwn(render.listing([str(words.person(n)) for n in found.approvers])),
         sessions=_sessions(found.sessions),
         kinds=render.some(kinds, 8),
-        touched=render.some([f"{_table(t)} {n}{_TIMES}" for t, n in found.touched], _MOST),
+        touched=render.some(_counted(found.touched), _MOST),
         touching="Read" if kinds_run <= _CHANGELESS else "Touched",
         code=render.listing(sorted(kinds_run & _CODE), "or"),
         unnamed=render.some([_table(t) for t in found.unnamed], _MOST),
@@ -203,6 +204,13 @@ def grant_summary(story: model.Story, around: words.Around) -> render.Mrkdwn:
         ending=_ending(found),
         verified_at=render.clock(found.cleaned_up_at or around.now, seconds=True),
     )
+
+
+def _counted(touched: Sequence[tuple[str, int]]) -> list[str]:
+    """A table and how often; with its schema where another has a table of that name."""
+    alike = Counter(_table(label) for label, _ in touched)
+    names = [_table(label) if alike[_table(label)] == 1 else _quoted(label) for label, _ in touched]
+    return [f"{name} {n}{_TIMES}" for name, (_, n) in zip(names, touched, strict=True)]
 
 
 def _table(label: str) -> str:

@@ -82,7 +82,7 @@ def test_a_holder_adds_nothing_to_a_summary_by_the_names_they_choose() -> None:
         "2 sessions from 10.2.3.4 (psql 0 statements https//evil.test safe x)"
         " · 14 statements: 13 SELECT, 1 refused"
     )
-    assert said[4].startswith('Read: "orders 1 never named customers" 1\N{MULTIPLICATION SIGN}, ')
+    assert ', "orders 1 never named customers" 1\N{MULTIPLICATION SIGN} · never named' in said[4]
 
 
 def test_a_summary_tells_everything_that_is_known() -> None:
