@@ -251,7 +251,7 @@ class Grants:
         if engine is None or grant.role_oid is None:
             raise errors.Busy(_unreachable(grant))
         role = spec.ManagedRole(grant_id=grant.id, name=grant.role_name, oid=grant.role_oid)
-        database = catalogs.scope_from_json(request.scope).database
+        database = catalogs.database_of(request.scope)
         self._note_reveal(grant, actor)
         faults.checkpoint("reveal-recorded")
         try:
@@ -270,9 +270,7 @@ class Grants:
     def _note_reveal(self, grant: model.Grant, actor: store.Actor) -> None:
         try:
             with self._store.begin(actor) as tx:
-                tx.note_grant(
-                    grant.id, _ACTIVE, event="credential.revealed", reveals=grant.reveals + 1
-                )
+                tx.note_reveal(grant)
         except errors.Conflict:
             raise errors.TooLate(settled.ended(self._store.grant(grant.id), self._now())) from None
 

@@ -1,7 +1,15 @@
 """The catalog: what may be requested, by whom, who decides. One YAML file, read and checked."""
 
 from bot.catalog.load import load, loads, placed
-from bot.catalog.scope import changes, covers, scope_from_json, scope_hash, scope_of, scope_to_json
+from bot.catalog.scope import (
+    changes,
+    covers,
+    database_of,
+    scope_from_json,
+    scope_hash,
+    scope_of,
+    scope_to_json,
+)
 from bot.catalog.values import Alarms, Catalog, Channels, DigestTime, Entitlement, Rule, Target
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "Target",
     "changes",
     "covers",
+    "database_of",
     "load",
     "loads",
     "placed",

@@ -1,5 +1,6 @@
 """From an entitlement to the exact access it stands for, and how that is recorded and compared."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -8,6 +9,8 @@ from typing import Any
 from bot import errors
 from bot.catalog.values import Entitlement
 from db_grants.spec import Privilege, Scope, TableScope
+
+_TABLES = 4096  # tables of scopes, remembered at a time
 
 
 def scope_of(entitlement: Entitlement, tables: Collection[str] = ()) -> Scope:
@@ -44,15 +47,28 @@ def scope_from_json(data: Mapping[str, Any]) -> Scope:
         database=data["database"],
         narrowed=data["narrowed"],
         tables=tuple(
-            TableScope(
-                schema=table["schema"],
-                table=table["table"],
-                columns=tuple(table["columns"]),
-                privileges=frozenset(Privilege(p) for p in table["privileges"]),
-            )
+            _table(table["schema"], table["table"], (*table["columns"],), (*table["privileges"],))
             for table in tables
         ),
     )
+
+
+@functools.lru_cache(_TABLES)
+def _table(
+    schema: str, table: str, columns: tuple[str, ...], privileges: tuple[str, ...]
+) -> TableScope:
+    """The same value for the same words: it is made, hashed and compared for every grant."""
+    return TableScope(
+        schema=schema,
+        table=table,
+        columns=columns,
+        privileges=frozenset(map(Privilege, privileges)),
+    )
+
+
+def database_of(data: Mapping[str, Any]) -> str:
+    """The database of the scope that `scope_to_json` wrote down, without all of its tables."""
+    return str(data["database"])
 
 
 def scope_hash(entitlement: Entitlement, tables: Collection[str] = ()) -> str:

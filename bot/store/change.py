@@ -101,6 +101,18 @@ def write(
     return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
 
 
+def write_unread(
+    connection: sa.Connection,
+    grant_id: str,
+    expected: model.GrantStatus,
+    changed: Mapping[str, Any],
+) -> bool:
+    """As `write`, for whoever does not want to know what it is then; whether it was `expected`."""
+    statement = _writing_unread(tuple(sorted(changed)))
+    given = {f"new_{name}": value for name, value in changed.items()}
+    return statement.run(connection, old_id=grant_id, expected=expected, **given) == 1
+
+
 def write_all(connection: sa.Connection, kinds: Iterable[Written]) -> None:
     """Set those columns of grants whose rows are ours. What is the same of many is sent once."""
     rows = defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
@@ -133,12 +145,21 @@ def _writing_alike(names: tuple[str, ...]) -> Ready:
 @functools.cache
 def _writing(names: tuple[str, ...], *, fenced: bool) -> Ready:
     """There are as many as there are steps in the life of a grant."""
+    written = mapping.columns_of(model.Grant, _GRANT)
+    statement = _update(names, fenced=fenced).returning(*written)
+    return Ready(lambda _: statement, written)
+
+
+@functools.cache
+def _writing_unread(names: tuple[str, ...]) -> Ready:
+    return Ready(lambda _: _update(names, fenced=False))
+
+
+def _update(names: tuple[str, ...], *, fenced: bool) -> sa.Update:
     held = [_GRANT.c.id == sa.bindparam("old_id"), _GRANT.c.status == sa.bindparam("expected")]
     held += [_GRANT.c.fence == sa.bindparam("old_fence")] if fenced else []
     values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
-    written = mapping.columns_of(model.Grant, _GRANT)
-    statement = sa.update(_GRANT).where(*held).values(values).returning(*written)
-    return Ready(lambda _: statement, written)
+    return sa.update(_GRANT).where(*held).values(values)
 
 
 def told(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Column types that read back exactly what was written, on SQLite and PostgreSQL alike."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -37,12 +38,9 @@ class Moment(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc if dialect.name == "postgresql" else utc.isoformat(timespec="microseconds")
 
-    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
+    def result_processor(self, _dialect: sa.Dialect, _type: object) -> Callable[[Any], Any]:
         """Always in UTC, whatever zone the session shows."""
-        if value is None:
-            return None
-        moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        return _moment_of
 
 
 class Span(TypeDecorator[timedelta]):
@@ -55,9 +53,9 @@ class Span(TypeDecorator[timedelta]):
         """Exact: no float on the way."""
         return None if value is None else value // _MICROSECOND
 
-    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> timedelta | None:
+    def result_processor(self, _dialect: sa.Dialect, _type: object) -> Callable[[Any], Any]:
         """Exact: no float on the way."""
-        return None if value is None else timedelta(microseconds=value)
+        return _span_of
 
 
 class Words(TypeDecorator[str]):
@@ -68,9 +66,9 @@ class Words(TypeDecorator[str]):
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+    def bind_processor(self, _dialect: sa.Dialect) -> Callable[[Any], Any]:
         """Clean only what would otherwise be refused."""
-        return None if value is None else clean(value)
+        return _clean_if_any
 
 
 class Several(TypeDecorator[tuple[str, ...]]):
@@ -86,6 +84,21 @@ class Several(TypeDecorator[tuple[str, ...]]):
     def process_result_value(self, value: Any, _dialect: sa.Dialect) -> tuple[str, ...] | None:
         """The model knows tuples."""
         return None if value is None else tuple(value)
+
+
+def _moment_of(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+def _span_of(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(microseconds=value)
+
+
+def _clean_if_any(value: str | None) -> str | None:
+    return None if value is None else clean(value)
 
 
 def clean(text: str) -> str:

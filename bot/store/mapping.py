@@ -55,8 +55,12 @@ def columns_of(cls: type, table: sa.Table) -> tuple[sa.Column[Any], ...]:
 def value_of(cls: type[Value], table: sa.Table, row: Sequence[Any]) -> Value:
     """The value whose `columns_of` these are."""
     kind: type = cls
-    pairs = zip(_shared(kind, table), row, strict=True)
-    return cls(**{name: value for (name, _), value in pairs})
+    return cls(**dict(zip(_names(kind, table), row, strict=True)))
+
+
+@functools.cache
+def _names(cls: type, table: sa.Table) -> tuple[str, ...]:
+    return tuple(name for name, _ in _shared(cls, table))
 
 
 @functools.cache

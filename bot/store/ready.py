@@ -48,7 +48,10 @@ class Ready:
 
     def first(self, connection: sa.Connection, **given: Any) -> Row | None:
         """The first row of at most a few."""
-        return next(iter(self.rows(connection, **given)), None)
+        form = self._form(connection)
+        with faults.cursor_of(connection) as cursor:
+            found = cursor.execute(form.text, form.given(given)).fetchall()
+        return form.row(found[0]) if found else None
 
     def run(self, connection: sa.Connection, **given: Any) -> int:
         """Run what gives nothing; how many rows it met."""
@@ -66,10 +69,10 @@ class Ready:
                 cursor.executemany(form.text, [form.given(each) for each in given])
 
     def _form(self, connection: sa.Connection) -> "_Form":
-        name = connection.dialect.name
-        if name not in self._forms:
-            self._forms[name] = self._compiled(connection)
-        return self._forms[name]
+        form = self._forms.get(connection.dialect.name)
+        if form is None:
+            form = self._forms[connection.dialect.name] = self._compiled(connection)
+        return form
 
     def _compiled(self, connection: sa.Connection) -> "_Form":
         dialect = connection.dialect
@@ -77,9 +80,9 @@ class Ready:
         names = made.positiontup if made.positional else list(made.params)
         return _Form(
             text=str(made),
-            positions=tuple(names) if made.positional else None,
+            positional=made.positional,
             kept={name: made.binds[name].value for name in names if not made.binds[name].required},
-            into={name: _into(made.binds[name].type, dialect) for name in names},
+            into=tuple((name, _into(made.binds[name].type, dialect)) for name in names),
             out=tuple(
                 (place, turn)
                 for place, column in enumerate(self._gives)
@@ -93,17 +96,17 @@ class _Form:
     """A statement as one driver takes it."""
 
     text: str
-    positions: tuple[str, ...] | None  # where values have no names
+    positional: bool  # values have places, and no names
     kept: Mapping[str, Any]  # values that are the same every time
-    into: Mapping[str, Turned]
+    into: tuple[tuple[str, Turned], ...]  # by name, in the order of places
     out: tuple[tuple[int, Callable[[Any], Any]], ...]  # by place; NULL is None everywhere
 
     def given(self, values: Mapping[str, Any]) -> Any:
         """Values as the driver takes them. KeyError: one is missing."""
-        all_ = {**self.kept, **values}
-        if self.positions is None:
-            return {name: _turned(turn, all_[name]) for name, turn in self.into.items()}
-        return [_turned(self.into[name], all_[name]) for name in self.positions]
+        all_ = {**self.kept, **values} if self.kept else values
+        if self.positional:
+            return [turn(all_[name]) if turn else all_[name] for name, turn in self.into]
+        return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.into}
 
     def row(self, found: Iterable[Any]) -> Row:
         """What the driver gave, as values of the model."""
@@ -124,10 +127,6 @@ class Fetched:
     def values(self) -> list[Row]:
         """The rows as values of the model. Raises what the types raise of what cannot be read."""
         return [self.form.row(each) for each in self.rows]
-
-
-def _turned(turn: Turned, value: Any) -> Any:
-    return value if turn is None else turn(value)
 
 
 def _into(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Turned:

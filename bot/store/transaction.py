@@ -202,6 +202,13 @@ class Transaction(Reads):
             self.record(event, grant_id, change.told(changes))
         return grant
 
+    def note_reveal(self, grant: model.Grant) -> None:
+        """Its credentials are about to be shown once more. Conflict: it is no longer active."""
+        seen = {"reveals": grant.reveals + 1}
+        if not change.write_unread(self.connection, grant.id, model.GrantStatus.ACTIVE, seen):
+            raise errors.Conflict(f"Grant {grant.id} is no longer active.")
+        self.record("credential.revealed", grant.id, seen)
+
     def say(
         self,
         kind: str,

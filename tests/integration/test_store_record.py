@@ -356,3 +356,30 @@ def test_activation_without_a_person_is_the_rules_doing(state: stores.Store) -> 
     approve(state, request, by=None)
     assert activate(state, request.id).status is ACTIVE
     assert state.request(request.id).decided_by is None
+
+
+def test_a_password_that_is_shown_is_counted_and_told_while_access_lasts(
+    state: stores.Store,
+) -> None:
+    request = granted(state)
+    for _ in range(2):
+        show(state, state.grant(request.id))
+    shown = [event for event in state.events_of(request.id) if event.type == "credential.revealed"]
+    assert [json.loads(event.body)["data"] for event in shown] == [{"reveals": 1}, {"reveals": 2}]
+    assert state.grant(request.id).reveals == 2
+
+
+def test_none_is_counted_once_its_end_has_begun(state: stores.Store) -> None:
+    request = granted(state)
+    grant = state.grant(request.id)
+    with state.begin(ANA) as tx:
+        tx.move_grant(grant.id, ACTIVE, REVOKING)
+    head = state.chain_head()
+    with pytest.raises(errors.Conflict):
+        show(state, grant)
+    assert (state.grant(grant.id).reveals, state.chain_head()) == (0, head)
+
+
+def show(state: stores.Store, grant: model.Grant) -> None:
+    with state.begin(ANA) as tx:
+        tx.note_reveal(grant)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bot import catalog, errors
+from db_grants import spec
 from tests.unit import sample_catalog
 
 
@@ -39,6 +40,18 @@ def test_a_recorded_scope_is_read_back_unchanged(tables):
     scope = catalog.scope_of(item(), tables)
     recorded = json.loads(json.dumps(catalog.scope_to_json(scope)))
     assert catalog.scope_from_json(recorded) == scope
+    assert catalog.database_of(recorded) == scope.database
+
+
+def test_what_is_read_of_a_table_is_made_once_and_again_when_it_differs():
+    recorded = catalog.scope_to_json(catalog.scope_of(item()))
+    other = json.loads(json.dumps(recorded))
+    other["tables"][0]["columns"] = ["id"]
+    other["tables"][1]["privileges"] = ["insert"]
+    first, again, differs = map(catalog.scope_from_json, (recorded, recorded, other))
+    assert all(a is b for a, b in zip(first.tables, again.tables, strict=True))
+    assert differs.tables[0].columns == ("id",)
+    assert differs.tables[1].privileges == frozenset({spec.Privilege.INSERT})
 
 
 @pytest.mark.parametrize(
