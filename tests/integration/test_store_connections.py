@@ -148,3 +148,17 @@ def test_an_older_libpq_goes_turn_by_turn(
     write(on_postgres, "written")
     assert on_postgres.outbox_depth() == 1
     assert on_postgres.verify_chain().ok
+
+
+def test_the_marker_is_read_again_after_its_connection_was_ended_without_a_noise(
+    on_postgres: stores.Store,
+    record_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = on_postgres.version_marker()
+    with psycopg.connect(record_url, autocommit=True) as admin:
+        admin.execute(_END)
+    with pytest.raises(errors.StoreError):
+        on_postgres.version_marker()
+    assert on_postgres.version_marker() == before
+    assert not caplog.records
