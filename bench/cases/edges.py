@@ -24,7 +24,7 @@ from bot.audit import digest
 
 _APPENDS = 400  # rounds
 _READS = 6  # rounds
-_IMPORTS = 20  # rounds
+_IMPORTS = 24  # rounds
 _DAYS = timedelta(days=8)  # that a long chain's events are spread over
 
 
