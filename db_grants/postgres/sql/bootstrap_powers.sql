@@ -54,6 +54,7 @@ BEGIN
     END IF;
     SET LOCAL client_min_messages = error; -- CASCADE takes some before it is their turn
     IF since_16 AND EXISTS (SELECT FROM pg_auth_members m WHERE m.grantor = bot) THEN
+        ANALYZE pg_authid, pg_auth_members, pg_shdescription; -- or each row below is sought among all
         LOCK TABLE pg_auth_members IN SHARE ROW EXCLUSIVE MODE; -- it may be handing something out just now
         FOR held IN
             SELECT g.rolname AS role, r.rolname AS member, m.inherit_option::text AS inherits,
