@@ -21,7 +21,9 @@ from db_grants import errors
 from db_grants.postgres import connecting, failures, queries
 
 Rows = list[dict[str, Any]]
-_KEEP = 4
+_KEEP = 4  # for as long as they work
+_SPARE = 16  # with those that were lately in use at the same time
+_LATELY = 60.0  # seconds
 _FRESH = 600.0  # seconds for which two clocks, once compared, are taken to run alike
 _APPLICATION = "jit-access-bot"
 
@@ -40,6 +42,7 @@ class _Connection(psycopg.Connection[dict[str, Any]]):
         self.deputies = False  # see `Link.deputies`
         self.all_deputies = False  # see `Link.all_deputies`
         self.happened: dict[str, float] = {}  # time.monotonic() of what `Link.happened` was told
+        self.used = 0.0  # time.monotonic() when last given back
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """As psycopg's; it wakes up every 0.1 s, which is how precise the deadline is."""
@@ -177,7 +180,10 @@ class Link:
 
 
 class Links:
-    """The connections of one engine: a few are kept, more are opened when all are busy."""
+    """The connections of one engine: more are opened when all are busy, and kept while they are of use.
+
+    To open one, and to prepare there what it is asked, takes as much as five operations.
+    """
 
     def __init__(self, url: str, deadline: float) -> None:
         self._parameters = _parsed(url, deadline)
@@ -239,11 +245,21 @@ class Links:
 
     def _give_back(self, connection: _Connection, *, keep: bool) -> None:
         idle = connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        over = [connection]
         with self._lock:
-            if keep and idle and not self._closed and len(self._idle) < _KEEP:
+            connection.used = now = time.monotonic()
+            if keep and idle and not self._closed and len(self._idle) < _SPARE:
                 self._idle.append(connection)
-                return
-        connection.close()
+                over = self._unused(now)
+        for each in over:
+            each.close()
+
+    def _unused(self, now: float) -> list[_Connection]:
+        """Idle connections nobody had use for lately, no longer kept. The last one back is taken first."""
+        spare = self._idle[:-_KEEP]
+        over = [each for each in spare if now - each.used > _LATELY]
+        del self._idle[: len(over)]  # the first ones, given back before all others
+        return over
 
 
 def younger_than(seconds: float) -> sql.Composable:
