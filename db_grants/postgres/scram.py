@@ -47,10 +47,14 @@ class Ahead:
                 self._next = self._worker.submit(fresh)
 
     def take(self) -> Fresh:
-        """The one that is ready, or one made now."""
+        """The one that is ready, or one made now. Another is begun: where one is wanted, more will be."""
         with self._lock:
             begun, self._next = self._next, None
-        return begun.result() if begun else fresh()
+        if begun is None:
+            return fresh()
+        taken = begun.result()
+        self.begin()
+        return taken
 
     def close(self) -> None:
         """Keep none."""
