@@ -66,6 +66,14 @@ class Among(FunctionElement[bool]):
         return self
 
 
+class Joined(Among):
+    """The same, by a join with those words: what is read beside them is compared once, however many
+    they are. For where the planner may well go by an index that knows nothing of this column.
+    """
+
+    inherit_cache = True
+
+
 def as_words(words: Iterable[str]) -> str:
     """Words as a statement takes them that has a name for them."""
     return _encode(list(words))
@@ -81,7 +89,16 @@ def _among_postgresql(element: Among, compiler: Any, **options: Any) -> str:
     return f"({compiler.process(column, **options)} = ANY (ARRAY{given}))"
 
 
+@compiles(Joined, "postgresql")
+def _joined_postgresql(element: Joined, compiler: Any, **options: Any) -> str:
+    column, words = element.clauses
+    given = compiler.process(words, **options)
+    listed = f"(SELECT json_array_elements_text(({given})::json))"
+    return f"({compiler.process(column, **options)} IN {listed})"
+
+
 @compiles(Among, "sqlite")
+@compiles(Joined, "sqlite")
 def _among_sqlite(element: Among, compiler: Any, **options: Any) -> str:
     column, words = element.clauses
     given = compiler.process(words, **options)

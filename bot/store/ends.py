@@ -187,15 +187,19 @@ def in_hand(
     connection: sa.Connection, fences: Mapping[str, int], expected: model.GrantStatus
 ) -> tuple[str, ...]:
     """Which of these (fence by id) are still `expected` and nobody else's; locked from now on."""
-    rows = _IN_HAND.rows(connection, ids=bulk.as_words(fences), expected=expected)
-    return tuple(grant_id for grant_id, fence in rows if fence == fences[grant_id])
+    found = _FENCES.fetched(connection, ids=bulk.as_words(fences))
+    return tuple(
+        grant_id
+        for grant_id, fence, status in found.rows
+        if fence == fences[grant_id] and status == expected
+    )
 
 
-_FENCED = (_GRANT.c.id, _GRANT.c.fence)
-_IN_HAND = Ready(
+_FENCED = (_GRANT.c.id, _GRANT.c.fence, _GRANT.c.status)
+_FENCES = Ready(  # by id alone, as `_taking`
     lambda _: (
         sa.select(*_FENCED)
-        .where(bulk.Among(_GRANT.c.id, "ids"), _GRANT.c.status == sa.bindparam("expected"))
+        .where(bulk.Among(_GRANT.c.id, "ids"))
         .order_by(_GRANT.c.id)  # as `_fenced`
         .with_for_update()
     ),

@@ -90,7 +90,7 @@ _STANDING = Ready(
     lambda _: (
         sa.select(*_DRAWN)
         .where(
-            bulk.Among(_BOX.c.lane, "lanes"),
+            bulk.Joined(_BOX.c.lane, "lanes"),  # its index is one of what waits: in a crowd, much
             bulk.Among(_BOX.c.kind, "kinds"),
             _BOX.c.settled_at.is_(None),
             _BOX.c.claimed_until.is_(None),

@@ -175,6 +175,20 @@ def test_what_is_taken_is_found_without_reading_all_that_waits(
 
 
 @pytest.mark.parametrize("state_url", ["postgresql"], indirect=True)
+def test_what_is_in_hand_is_found_by_its_ids_alone(state: stores.Store) -> None:
+    """An index of what ends is taken for next to empty, and would be read whole for each batch."""
+    with state._database.write() as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        form = ends._FENCES._form(connection)
+        told = connection.connection.cursor().execute(
+            f"EXPLAIN {form.text}", form.given({"ids": "[]"})
+        )
+        plan = "\n".join(row[0] for row in told.fetchall())
+    assert "access_grant_pkey" in plan
+    assert "Filter" not in plan
+
+
+@pytest.mark.parametrize("state_url", ["postgresql"], indirect=True)
 def test_no_index_hears_of_a_claim(state: stores.Store, clock: clocks.ManualClock) -> None:
     """There is room for the new rows beside the old ones, though all of a page are claimed together."""
     ids = begun(state, clock, 40)
