@@ -1,5 +1,6 @@
 """The service core over a real record and a real target, with people and messages that cost nothing."""
 
+import gc
 import os
 import secrets
 import sqlite3
@@ -21,6 +22,7 @@ from bench import cast, history, place
 from bot import catalog as catalogs
 from bot import clock as clocks
 from bot import model, service, store
+from bot.cli import serve
 from db_grants import memory
 from proof import invariants, reality
 
@@ -112,11 +114,13 @@ class Core:
 def running(at: place.Place, url: str, **more: Any) -> Iterator[Core]:
     """A core, closed in the end; what it leaves behind must be right."""
     made = Core(at, url, **more)
+    serve.keep_for_good()  # as a bot that starts
     try:
         yield made
         made.service.stop(10)
         prove(made.store, at, made.others)
     finally:
+        gc.unfreeze()
         made.close()
 
 

@@ -1,5 +1,6 @@
 """`jit serve`: the bot, in the foreground, until it is told to stop."""
 
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ def serve(ctx: typer.Context) -> None:
     orders = _Orders()
     orders.listen()
     bot = apps.build(chosen)
+    keep_for_good()
     bot.start()
     while orders.again():
         if _in_order(opened):
@@ -41,6 +43,14 @@ def serve(ctx: typer.Context) -> None:
             orders.start_anew()
             return
     bot.stop(STOP_WITHIN)
+
+
+def keep_for_good() -> None:
+    """What exists by now is there to stay: modules, most of all. Python's collector would go through it
+    all again and again, and stop everything for a tenth of a second, perhaps just when access is to end.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class _Orders:

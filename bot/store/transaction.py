@@ -17,6 +17,8 @@ from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
 
+_FEW = 20  # events in one transaction; of more the driver's pipeline takes longer than it saves
+
 
 class Transaction(Reads):
     """Everything that may be written, inside `with store.begin(actor) as tx`.
@@ -264,7 +266,12 @@ class Transaction(Reads):
         self._events.append((type, request_id, data))
 
     def finish(self) -> None:
-        """Write what was gathered and, on PostgreSQL, commit. Called by the store at the end."""
+        """Write what was gathered and, on PostgreSQL, commit, unless it is so much that turns on the
+        wire are nothing beside it. Called by the store at the end.
+        """
+        if len(self._events) > _FEW:
+            self._write_gathered()
+            return
         if not self._events and not self._said:
             return
         with turns.saved(self.connection):

@@ -1,6 +1,8 @@
 """`jit serve` as a process of its own: killed by SIGKILL between two steps, started again, stopped."""
 
+import gc
 import pathlib
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +13,7 @@ import pytest
 
 from bot import clock, model, store
 from bot.asking import grants
+from bot.cli import serve
 from bot.deciding import context
 from bot.demo import bot_process
 from bot.demo.workspace import server
@@ -207,3 +210,11 @@ def test_a_wrong_catalog_is_told_in_one_sentence(served: Served, tmp_path: pathl
     (tmp_path / "catalog.yml").write_text(CATALOG.replace("approvers", "approvres"))
     with pytest.raises(Exception, match="unknown key `approvres`"):
         served.start()
+
+
+def test_what_exists_at_the_start_is_not_gone_through_again() -> None:
+    try:
+        serve.keep_for_good()
+        assert gc.get_freeze_count() > len(sys.modules)
+    finally:
+        gc.unfreeze()
