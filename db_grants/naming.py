@@ -37,6 +37,9 @@ ALL_DEPUTIES = (  # with those of what else concerns our roles: a bot that has t
     "jit_admin.return_scope_role(text)",
     "jit_admin.take_back_membership(text, text, text)",
 )
+STRIPPING = (
+    "jit_admin.strip_quarantined()"  # one that a target may lack, and is prepared all the same
+)
 SUBSET_PREFIX = "jit_u_"
 LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
 TEMPORARY = "^jit_[a-z0-9]{4,40}$"  # the same: the role of a grant

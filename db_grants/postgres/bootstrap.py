@@ -17,7 +17,7 @@ from db_grants.spec import Privilege, Scope
 BOT_ROLE = "jit_bot"
 
 _READERS = 2  # functions for the bot in `bootstrap_log`
-_PARTS = ("log", "listing", "deputies", "scope_roles", "powers", "tail")
+_PARTS = ("log", "listing", "deputies", "quarantine", "scope_roles", "powers", "tail")
 _WITHIN = (  # what the functions for the bot call: not even the bot may
     "jit_admin.require_read_committed()",
     "jit_admin.require_temporary(text[], boolean)",
@@ -48,9 +48,10 @@ def script(scopes: Sequence[Scope], *, database: str, bot_role: str = BOT_ROLE) 
         "temporary": naming.TEMPORARY,
         "subsets": naming.SUBSETS,
         "quarantine": naming.QUARANTINE,
-        "deputies": list(naming.ALL_DEPUTIES),
+        "deputies": [*naming.ALL_DEPUTIES, naming.STRIPPING],
         "within": list(_WITHIN),
         "made_for_grant": queries.made_for_grant(),
+        "stripping": queries.query("stripping"),
         "unused_subsets": queries.unused_subsets(listed=True),
         "lock": plan.SUBSET_LOCK,
         "functions": len(naming.ALL_DEPUTIES) + _READERS,

@@ -196,6 +196,14 @@ def taking_back(link: links.Link, giver: str, given: str, member: str) -> list[s
     ]
 
 
+def stripping_quarantined(there: links.Link) -> sql.Composable:
+    """What is in quarantine in that database gives nobody access any more."""
+    (rows,) = there.ask(queries.query("can_strip"))
+    if rows and rows[0]["may"]:
+        return _call("strip_quarantined")
+    return queries.query("strip_quarantined", stripping=queries.query("stripping"))
+
+
 def _call(name: str, *values: str | int | list[str] | None) -> sql.Composable:
     """What is rare is not prepared."""
     given = sql.SQL(", ").join(map(sql.Literal, values))

@@ -191,7 +191,7 @@ class Restoration:
                 quarantine = sql.Identifier(naming.QUARANTINE)
                 steps += [
                     sql.SQL("REASSIGN OWNED BY {} TO {}").format(role, quarantine),
-                    queries.query("strip_quarantined"),
+                    deputy.stripping_quarantined(there),
                 ]
             if len(objects) < len(owned):
                 steps.append(queries.query("reset_presets", role=row["role"]))

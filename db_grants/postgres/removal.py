@@ -258,7 +258,7 @@ class Removal:
                 steps = [
                     sql.SQL("REASSIGN OWNED BY {} TO {}").format(self._identifier, quarantine),
                     *steps,
-                    queries.query("strip_quarantined"),
+                    deputy.stripping_quarantined(there),
                 ]
             there.ask(*steps)
             there.tell(sql.SQL("COMMIT"))

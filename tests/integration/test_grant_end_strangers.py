@@ -113,3 +113,55 @@ def test_a_holder_who_changed_their_password_is_out_as_well(
     for password in ("mine", credential.password):
         with pytest.raises(psycopg.OperationalError):
             login(shop, replace(credential, password=password))
+
+
+def test_what_the_holder_made_where_the_bot_may_do_nothing_is_stripped_too(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    with shop.connect() as admin:
+        admin.execute("GRANT CREATE ON SCHEMA app TO PUBLIC")
+    role, credential = given(shop, engine)
+    with closing(login(shop, credential)) as connection:
+        connection.execute("CREATE TABLE app.loot AS SELECT name FROM app.customers")
+        connection.execute("GRANT SELECT ON app.loot TO PUBLIC")
+        connection.execute("CREATE FUNCTION app.door() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    removed = ended(engine, role)
+    assert removed.residue == ()
+    told = " ".join(removed.quarantined)
+    assert "table app.loot" in told
+    assert "function app.door()" in told
+    with shop.connect() as admin:
+        left = admin.execute(
+            "SELECT has_table_privilege('public', 'app.loot', 'SELECT'),"
+            " has_function_privilege('public', 'app.door()', 'EXECUTE')"
+        ).fetchone()
+        admin.execute("DROP OWNED BY jit_quarantine")
+    assert left == (False, False)
+
+
+def test_a_function_of_that_name_that_is_a_strangers_is_not_called(
+    shop: Shop, engine: PostgresEngine
+) -> None:
+    """In a database that was never prepared anybody may have made one, who may create schemas there."""
+    other = f"{shop.database}_other"
+    with shop.connect() as admin:
+        admin.execute(f"CREATE DATABASE {other}".encode())
+    try:
+        with psycopg.connect(shop.server.url_for_admin(other), autocommit=True) as admin:
+            admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE jit_mallory")
+            admin.execute(f"GRANT CREATE ON DATABASE {other} TO jit_mallory".encode())
+            admin.execute(
+                "SET ROLE jit_mallory; CREATE SCHEMA jit_admin;"
+                " GRANT USAGE ON SCHEMA jit_admin TO PUBLIC;"
+                " CREATE FUNCTION jit_admin.strip_quarantined() RETURNS void LANGUAGE plpgsql"
+                " SECURITY DEFINER AS $$ BEGIN RAISE EXCEPTION 'called'; END $$"
+            )
+        role, credential = given(shop, engine)
+        with closing(login(shop, replace(credential, database=other))) as connection:
+            connection.execute("CREATE TABLE public.stash (id int)")
+            connection.execute("GRANT SELECT ON public.stash TO PUBLIC")
+        assert ended(engine, role).clean
+    finally:
+        with shop.connect() as admin:
+            admin.execute(f"DROP DATABASE {other} WITH (FORCE)".encode())
+            admin.execute("DROP ROLE IF EXISTS jit_mallory")
