@@ -74,9 +74,9 @@ _BODIES = {"(", "SELECT", "WITH", "VALUES", "TABLE", "EXECUTE", "NOT", "MATERIAL
 _SILENT = {"skip", "string"}
 _SECRET = re.compile(
     r"""
-    (?P<before>\bpassword\s*)
-    (?:=?\s*(?:[eE]'(?:[^'\\]++|''|\\.)*+(?:'|$)|'(?:[^']++|'')*+(?:'|$)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$))
-      |=\s*[^\s'",;)]+)
+    (?P<before>\bpassword\s*+(?P<equals>=\s*+)?+)
+    (?:[eE]'(?:[^'\\]++|''|\\.)*+(?:'|$)|'(?:[^']++|'')*+(?:'|$)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$)
+      |(?(equals)[^\s'",;)]+|(?!)))
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
@@ -140,6 +140,7 @@ class _Part:
     def __init__(self, tokens: Sequence[str]) -> None:
         self._tokens = tokens
         self._words = [token.upper() for token in tokens]
+        self._using_tables = not _USING_TABLE.isdisjoint(self._words)
 
     @property
     def kind(self) -> str:
@@ -164,19 +165,19 @@ class _Part:
         if self._words[0] != "CREATE" and "WITH" not in self._words:
             return set()
         ours: set[str] = set()
+        opened: list[int] = []  # where the parentheses that are open here began
+        began = 0  # where the one that was closed last did
         for position, word in enumerate(self._words):
-            if word == "AS" and self._at(position + 1) in _BODIES:
-                name = self._before_columns(position - 1)
+            if word == "(":
+                opened.append(position)
+            elif word == ")":
+                began = opened.pop() if opened else 0
+            elif word == "AS" and self._at(position + 1) in _BODIES:
+                name = position - 1
+                if name >= 0 and self._words[name] == ")":
+                    name = began - 1
                 ours.update([_plain(self._tokens[name])] if name >= 0 else [])
         return ours
-
-    def _before_columns(self, position: int) -> int:
-        """Where the name is whose list of columns ends there, if one does."""
-        if position < 0 or self._words[position] != ")":
-            return position
-        while position >= 0 and self._words[position] != "(":
-            position -= 1
-        return position - 1
 
     def _named(self) -> Iterator[str]:
         """In one pass: what is read as a name is not looked at again."""
@@ -187,7 +188,8 @@ class _Part:
             if word == "(":
                 levels.append(_Level(previous, expecting=here.take()))
             elif word == ")":
-                levels = levels[:-1] or [_Level("")]
+                levels.pop()
+                levels = levels or [_Level("")]
             elif self._announces(position, previous, here):
                 here.open(columns_follow=word in _COLUMNS_FOLLOW)
             elif word == ",":
@@ -215,7 +217,7 @@ class _Part:
             outside = first in _FROM_NO_TABLE and not here.before
             return not outside and previous != "ROWS" and here.before not in _FROM_INSIDE
         if word == "USING":  # of a join it has columns, in parentheses
-            return self._at(position + 1) != "(" and not _USING_TABLE.isdisjoint(self._words)
+            return self._at(position + 1) != "(" and self._using_tables
         return True
 
     def _is_between(self, position: int, word: str) -> bool:

@@ -104,8 +104,11 @@ def test_tables(text: str, tables: tuple[str, ...]) -> None:
         "select " + "1," * 1_500_000,
         "select 1" + " from from, from" * 200_000,
         "select " + "(" * 3_000_000,
+        "select " + "(" * 49_000 + ")" * 3_000_000,
+        "with " + ")as with" * 400_000,
+        "select 1 " + "using a " * 400_000,
     ],
-    ids=["literal", "identifier", "quotes", "list", "froms", "parentheses"],
+    ids=["literal", "identifier", "quotes", "list", "froms", "open", "closed", "names", "using"],
 )
 def test_a_statement_of_megabytes_takes_no_gigabytes_and_no_minutes(text: str) -> None:
     code = (
@@ -130,7 +133,7 @@ def test_a_statement_of_megabytes_takes_no_gigabytes_and_no_minutes(text: str) -
         ("alter role a password E'a\\'b' createdb", "alter role a password '…' createdb"),
         ("alter role a password $q$a'b$q$;", "alter role a password '…';"),
         ("alter role a password 'cut off", "alter role a password '…'"),
-        ("select dblink('password = s3cret host=a')", "select dblink('password '…' host=a')"),
+        ("select dblink('password = s3cret host=a')", "select dblink('password = '…' host=a')"),
         ("select password, 'b' from t where password is null", None),
         ("alter role a password null", None),
     ],
