@@ -158,6 +158,7 @@ def test_whoever_might_have_decided_what_nobody_had_to_sees_and_ends_it(acme: Ac
     acme.workspace.wait_for(lambda: "Access I may revoke" in str(acme.workspace.home_of(CLEO)))
     acme.workspace.click(GUS, card, "Details")
     acme.window(GUS, "Only whoever may revoke it or Ana can see the details.")
+    acme.workspace.close_view(GUS)
     acme.workspace.click(CLEO, card, "Details")
     acme.window(CLEO, "insert on app.logs")
     acme.workspace.click(GUS, card, "Details")
