@@ -151,11 +151,6 @@ class ManualClock:
             self._now += step
             return self._now
 
-    def set_machine(self, ahead: timedelta) -> None:
-        """The clock of the machine it stands for is set to `ahead` of it; zero: set right again."""
-        with self._lock:
-            self._leap = ahead
-
     def raise_to(self, moment: datetime) -> None:
         """From now on tell no time before `moment`."""
         with self._lock:
