@@ -1,7 +1,8 @@
 """The runbook as somebody in trouble uses it: its commands, typed as they stand, in a running demo.
 
 An entry's fenced commands are run as written. Only the example's names are replaced by real ones:
-wherever the page says 5d9gb8me it means the grant in question, and 1crfj36g its alarm.
+wherever the page says 5d9gb8me it means the grant in question, 1crfj36g its alarm, and jit.sqlite3 the
+record, which has another name in the demo.
 """
 
 import os
@@ -187,6 +188,7 @@ def _filled(text: str, names: dict[str, str]) -> str:
         (EXAMPLE_GRANT, names.get("grant")),
         (EXAMPLE_ALARM, names.get("alarm")),
         ("app.export", names.get("table")),
+        ("jit.sqlite3", "state.sqlite3"),
     ):
         if example in text:
             assert real is not None, f"the command names {example}: {text}"
