@@ -78,7 +78,7 @@ class Engine(Protocol):
     def close_all(
         self, roles: Sequence[ManagedRole]
     ) -> Mapping[str, Closed | errors.DbGrantsError]:
-        """`close` for each, at most a hundred, in as few turns as can be: what came of it by grant id.
+        """`close` for each, in as few turns as can be: what came of it by grant id.
 
         One that fails does not stop the others; its error is its value. The one deadline is for all.
         Raises TargetUnavailable when nothing is known of any of them.

@@ -68,9 +68,8 @@ class MemoryEngine:
         self._seen: dict[int, list[SessionSeen]] = {}
         self._statements: dict[int, list[Statement]] = {}
         self._numbers = itertools.count(20000)
-        self.failures: dict[
-            str, list[errors.DbGrantsError]
-        ] = {}  # method → raised at its next calls
+        # method → raised at its next calls
+        self.failures: dict[str, list[errors.DbGrantsError]] = {}
         self.calls: list[tuple[str, str]] = []  # (method, role or grant), in order
         self.identifier, self.timeline, self.written = "memory", 1, 0  # see Survey
         self.prepared = True

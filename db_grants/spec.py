@@ -74,7 +74,7 @@ class ManagedRole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRole:
-    """A marked role as the target itself remembers it: enough to end it without any other record."""
+    """A role as the target itself remembers it: with our mark, enough to end it without any record."""
 
     name: str
     oid: int

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from db_grants import errors
+from db_grants import errors, naming
 from db_grants.engine import Engine
 from db_grants.spec import FoundRole, Survey
 
@@ -84,7 +84,7 @@ def sweep(engine: Engine, *, dry_run: bool = False, grace: timedelta = timedelta
     survey = engine.survey()
     if not survey.prepared:
         raise errors.NotPrepared(
-            "This server has never been prepared: there is no role jit_managed."
+            f"This server has never been prepared: there is no role {naming.BOOKKEEPING}."
         )
     due = overdue(survey, grace)
     swept = [(role, _told(role, survey, Outcome.DUE)) for role in due]

@@ -194,7 +194,7 @@ class Grants:
         return self._store.story(grant_id)
 
     def revoke_as_operator(self, grant_id: str, login: str, comment: str = "") -> model.Grant:
-        """Record an end from the command line; a running service does it within a second.
+        """Record an end from the command line; a running service notices at once and does it.
 
         Needs no engine. Raises NotFound, TooLate.
         """

@@ -36,6 +36,7 @@ _REFUSED = {  # tried against real servers: each lets its holder stay, or become
     "owner": "an owner can do anything to the table, also afterwards",
     "superuser": "nothing could be ended or proven",
 }
+# what follows `/jit`, or may one day: an entitlement of that name could then not be asked for
 _COMMANDS = frozenset(
     {
         "audit",

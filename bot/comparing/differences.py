@@ -20,9 +20,7 @@ class Recorded:
 
     grants: Mapping[str, model.Grant]  # by id: the live ones, and those that roles name
     carries: Mapping[str, str]  # scope role by grant id; empty where the request is not readable
-    elsewhere: frozenset[int] = (
-        frozenset()
-    )  # OIDs of roles that are another target's, see `is_known`
+    elsewhere: frozenset[int] = frozenset()  # OIDs of another target's roles, see `is_known`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +52,11 @@ def compare(
         *(one for role in lookalikes for one in _unmarked(target, recorded, role, now)),
         *_missing(target, recorded, there, found.identifier, now),
     )
+
+
+def grant_of(role: spec.FoundRole) -> str:
+    """The id of the grant whose role it says it is: by the note on it, or else by its name."""
+    return role.grant_id or role.name.removeprefix("jit_")
 
 
 def is_known(grant: model.Grant, role: spec.FoundRole, found: spec.Survey, now: datetime) -> bool:
@@ -121,7 +124,7 @@ def _returned(found: spec.Survey, before: Seen) -> str:
 def _role(
     target: str, recorded: Recorded, role: spec.FoundRole, found: spec.Survey, now: datetime
 ) -> Iterator[Finding]:
-    grant = recorded.grants.get(role.grant_id or role.name.removeprefix("jit_"))
+    grant = recorded.grants.get(grant_of(role))
     if grant is not None and _unsettled(grant, now):
         return
     if grant is None or grant.status not in model.LIVE_GRANT:

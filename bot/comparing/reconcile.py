@@ -150,7 +150,7 @@ def _recorded(
     grants = {g.id: g for g in kept.grants(status=model.LIVE_GRANT, target=target, limit=_ALL)}
     elsewhere = set()
     for role in (*found.managed, *found.lookalikes):
-        named = role.grant_id or role.name.removeprefix("jit_")
+        named = differences.grant_of(role)
         grant = None if named in grants else kept.find_grant(named)
         if grant is not None and grant.target == target:
             grants[named] = grant

@@ -85,9 +85,8 @@ def _stranded(
     whys = {name: (why, each.began) for each in noted for name, why in each.targets.items()}
     single = {grant: why for each in noted for grant, why in each.grants.items()}
     for target in sorted({*whys, *kept.live_by_target()}):
-        if target in engines and not (
-            lost or whys or single
-        ):  # spares reading grants at every look
+        # spares reading grants at every look
+        if target in engines and not (lost or whys or single):
             continue
         stuck = [
             grant

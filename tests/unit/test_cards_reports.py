@@ -267,9 +267,8 @@ def test_a_machine_whose_clock_leapt_is_put_right_and_no_other_takes_over() -> N
     assert "leapt" in head
     assert "put that machine's clock right" in facts
     assert "Do not start the bot on another machine" in facts
-    assert (
-        "restart" not in facts
-    )  # a restart on the same machine goes on doubting, and does no harm
+    # a restart on the same machine goes on doubting, and does no harm
+    assert "restart" not in facts
 
 
 def test_that_it_is_over_says_when_the_last_ended_and_what_goes_on() -> None:

@@ -199,9 +199,8 @@ def test_while_slack_is_down_homes_are_tried_one_at_a_time_and_not_each(
     for _ in range(200):
         bot.outbox.pump()
         world.clock.advance(timedelta(seconds=0.5))
-    assert (
-        len(tried) < 250
-    )  # a hundred, each by itself with growing pauses, would be seven times each
+    # a hundred, each by itself with growing pauses, would be seven times each
+    assert len(tried) < 250
     tried.clear()
     for _ in range(20):
         bot.outbox.pump()
