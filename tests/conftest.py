@@ -8,6 +8,7 @@ import structlog
 pytest_plugins = [
     "tests.fixtures_core",
     "tests.fixtures_postgres",
+    "tests.fixtures_served",
     "tests.fixtures_store",
     "tests.fixtures_workspace",
 ]

@@ -21,6 +21,10 @@ WRITE = frozenset({Privilege.INSERT, Privilege.UPDATE, Privilege.DELETE})
 BOT_PASSWORD = "bot-password-of-the-tests"
 SETTINGS = {"fsync": "off", "max_prepared_transactions": "10", "max_connections": "200"}
 
+ON_BOTH_SERVERS = pytest.mark.parametrize(
+    "shop_server", ["postgres_server", "installed_server"], indirect=True
+)
+
 
 def table(name: str, *columns: str, privileges: frozenset[Privilege] = READ) -> TableScope:
     """`app.<name>` of the shop, as part of a scope."""
@@ -100,9 +104,9 @@ def installed_server(server_folder: Path) -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
-def shop_server(postgres_server: postgres.Server) -> postgres.Server:
-    """Which server `shop` is on; a test module may override it."""
-    return postgres_server
+def shop_server(request: pytest.FixtureRequest) -> Any:
+    """Which server `shop` is on: the default one, or each of ON_BOTH_SERVERS."""
+    return request.getfixturevalue(getattr(request, "param", "postgres_server"))
 
 
 @pytest.fixture
@@ -111,6 +115,19 @@ def shop(shop_server: postgres.Server) -> Iterator[Shop]:
     made = make_shop(shop_server, f"shop_{secrets.token_hex(4)}")
     yield made
     drop_shop(made)
+
+
+@pytest.fixture
+def engine(shop: Shop) -> Any:
+    """The PostgresEngine of the bot on `shop`."""
+    return shop.engine()
+
+
+@pytest.fixture
+def old(shop: Shop) -> bool:
+    """Whether the server lets a holder SET ROLE to the role of their scope."""
+    with shop.connect() as admin:
+        return admin.info.server_version < 160000
 
 
 def make_shop(server: postgres.Server, database: str) -> Shop:

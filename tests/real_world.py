@@ -22,7 +22,7 @@ from bot.store import instant, tables
 from db_grants import spec
 from db_grants.postgres import engine as postgres
 from proof import invariants, reality
-from tests import real_edges
+from tests import holders, real_edges
 from tests.fixtures_core import ANA, BO, Directory
 from tests.fixtures_postgres import BOT_PASSWORD, Shop
 
@@ -260,8 +260,7 @@ class RealWorld:
 
     def log_in(self, given: spec.Credential) -> psycopg.Connection:
         """The holder's own session."""
-        url = self.shop.server.url(self.shop.database, given.role, given.password)
-        return psycopg.connect(url, autocommit=True)
+        return holders.log_in(self.shop, given)
 
     def live(self) -> str:
         """A grant that Bo approved and that is active."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg
 import pytest
 
 from bot.demo import postgres
@@ -32,12 +31,6 @@ def small_server(folder: Path) -> Iterator[postgres.Server]:
 
 def credential(shop: Shop, engine: PostgresEngine, role: ManagedRole) -> Credential:
     return engine.reveal(role, datetime.now(UTC) + timedelta(hours=1), shop.database)
-
-
-def log_in(shop: Shop, given: Credential) -> psycopg.Connection:
-    """The holder, who does not come over the wire."""
-    url = shop.server.url(shop.database, given.role, given.password)
-    return psycopg.connect(url, autocommit=True)
 
 
 def managed_roles(shop: Shop) -> list[str]:

@@ -1,24 +1,12 @@
 """The catalog file is written to while the bot runs. The bot read it when it started, and keeps that."""
 
-import pathlib
-from collections.abc import Iterator
-
 import pytest
 
 from bot import catalog, errors, model
-from bot.demo.workspace import server
 from tests.fixtures_core import wait_for
-from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import CATALOG, PATIENCE, Served
+from tests.fixtures_served import CATALOG, PATIENCE, Served
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def served(tmp_path: pathlib.Path, shop: Shop, workspace_server: server.Server) -> Iterator[Served]:
-    made = Served(tmp_path, shop, workspace_server)
-    yield made
-    made.close()
 
 
 @pytest.mark.fault(

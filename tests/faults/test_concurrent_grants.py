@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import psycopg
 import pytest
@@ -19,19 +19,14 @@ from db_grants import naming
 from db_grants.postgres import PostgresEngine, atoms, failures, inspect
 from db_grants.spec import GrantSpec, ManagedRole
 from tests.fixtures_core import wait_for
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, ON_BOTH_SERVERS]
 
 THREADS = 8
 ROUNDS = 6
 HOUR = timedelta(hours=1)
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ %s"
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 def specified(shop: Shop, number: int, *, narrowed: bool = False) -> GrantSpec:

@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 
 from bot import model
-from bot.demo.workspace import server
 from db_grants import errors, naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import GrantSpec
@@ -20,7 +19,7 @@ from tests.faults.target import tried_again
 from tests.faults.wire import Wire
 from tests.fixtures_core import World, wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import PATIENCE, Served
+from tests.fixtures_served import PATIENCE, Served
 
 pytestmark = pytest.mark.faults
 
@@ -30,13 +29,6 @@ CYCLES = 300
 
 def descriptors(pid: int | str = "self") -> int:
     return len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
-
-
-@pytest.fixture
-def served(tmp_path: pathlib.Path, shop: Shop, workspace_server: server.Server) -> Iterator[Served]:
-    made = Served(tmp_path, shop, workspace_server)
-    yield made
-    made.close()
 
 
 @contextmanager

@@ -20,8 +20,9 @@ from psycopg import sql
 from bot.demo import postgres
 from db_grants.postgres import PostgresEngine, failures
 from db_grants.spec import GrantSpec, ManagedRole
-from tests.faults.target import credential, ends, in_time, log_in, sessions_of, small_server
+from tests.faults.target import credential, ends, in_time, sessions_of, small_server
 from tests.fixtures_postgres import Shop
+from tests.holders import log_in
 
 pytestmark = pytest.mark.faults
 

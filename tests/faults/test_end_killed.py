@@ -15,7 +15,7 @@ from db_grants import naming
 from tests.faults.cutter import Cutter
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import PATIENCE, Served
+from tests.fixtures_served import PATIENCE, Served
 
 pytestmark = pytest.mark.faults
 

@@ -19,6 +19,7 @@ from bot.demo import postgres
 from db_grants import naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import Closed, Credential, GrantSpec, ManagedRole, Removed
+from tests import holders
 from tests.faults.cutter import Cutter
 from tests.faults.target import UNREACHED, small_server, tried_again
 from tests.fixtures_postgres import Shop
@@ -91,8 +92,7 @@ class Scene:
         return made
 
     def log_in(self, given: Credential) -> psycopg.Connection:
-        url = self.shop.server.url(self.shop.database, given.role, given.password)
-        return psycopg.connect(url, autocommit=True)
+        return holders.log_in(self.shop, given)
 
     def lets_in(self, given: Credential) -> bool:
         try:

@@ -16,21 +16,12 @@ from contextlib import contextmanager
 import pytest
 
 from bot import model
-from bot.demo.workspace import server
 from tests.fixtures_core import wait_for
-from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import PATIENCE, Served
+from tests.fixtures_served import PATIENCE, Served
 
 pytestmark = pytest.mark.faults
 
 ENDS_WITHIN = 10.0  # seconds; 15 are promised
-
-
-@pytest.fixture
-def served(tmp_path: pathlib.Path, shop: Shop, workspace_server: server.Server) -> Iterator[Served]:
-    made = Served(tmp_path, shop, workspace_server)
-    yield made
-    made.close()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from db_grants.postgres import PostgresEngine
 from tests.faults.target import DEADLINE, in_time
 from tests.fixtures_core import World, wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import Served
+from tests.fixtures_served import Served
 
 pytestmark = pytest.mark.faults
 

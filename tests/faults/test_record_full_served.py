@@ -18,7 +18,8 @@ from bot import model
 from bot.demo.workspace import server
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import PATIENCE, Served
+from tests.fixtures_served import PATIENCE, Served
+from tests.holders import is_cut
 from tests.scenario.conftest import ANA, AUDIT, BO, GENERAL, text_of
 
 pytestmark = pytest.mark.faults
@@ -68,13 +69,6 @@ class Cramped(Served):
         url = self.shop.server.url(self.shop.database, role, PASSWORD)
         return psycopg.connect(url, autocommit=True)
 
-    def is_cut(self, session: psycopg.Connection) -> bool:
-        try:
-            session.execute("SELECT 1")
-        except psycopg.OperationalError:
-            return True
-        return False
-
 
 @pytest.fixture
 def served(
@@ -102,7 +96,7 @@ def test_a_bot_without_room_refuses_ends_and_is_heard(served: Cramped) -> None:
         wait_for(lambda: any(told in said for said in served.whispers(BO)), PATIENCE)
         wait_for(lambda: any("cannot be written" in said for said in served.audit()), PATIENCE)
         served.end_now()
-        wait_for(lambda: served.is_cut(session), PATIENCE)
+        wait_for(lambda: is_cut(session), PATIENCE)
         assert served.store.grant(grant.id).access_ended_at is None
         assert len(served.store.requests()) == 1
     over = served.reaches(model.GrantStatus.ENDED)

@@ -27,8 +27,8 @@ from bot.demo.workspace import server
 from bot.store import tables
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
+from tests.fixtures_served import CATALOG
 from tests.fixtures_store import a_request
-from tests.integration.test_core_serve import CATALOG
 
 pytestmark = pytest.mark.faults
 

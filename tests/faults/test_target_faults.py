@@ -19,13 +19,13 @@ from tests.faults.target import (
     credential,
     ends,
     in_time,
-    log_in,
     sessions_of,
     small_server,
 )
 from tests.faults.wire import Wire
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import BOT_PASSWORD, Shop, shop_bot, without_deputies
+from tests.holders import log_in
 
 pytestmark = pytest.mark.faults
 

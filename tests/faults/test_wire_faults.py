@@ -17,13 +17,13 @@ from tests.faults.target import (
     credential,
     ends,
     in_time,
-    log_in,
     managed_roles,
     small_server,
 )
 from tests.faults.wire import Mode, Wire
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
+from tests.holders import log_in
 
 pytestmark = pytest.mark.faults
 
@@ -219,4 +219,7 @@ def test_a_link_that_was_reset_while_idle_costs_nothing(
     shop: Shop, engine: PostgresEngine, wire: Wire, role: ManagedRole
 ) -> None:
     wire.reset()
-    ends(engine, shop, role)
+    engine.close(role)
+    wire.reset()
+    assert engine.remove(role).clean
+    assert managed_roles(shop) == []

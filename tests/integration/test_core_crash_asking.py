@@ -16,7 +16,7 @@ from bot import model
 from bot.demo.workspace import acts, server, things
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import PATIENCE, Served
+from tests.fixtures_served import PATIENCE, Served
 from tests.scenario.conftest import ACCESS, ANA, BO, GENERAL, text_of
 
 SHOWN = re.compile(r"postgresql://(jit_\w+):([^@\s]+)@")

@@ -19,7 +19,7 @@ from bot.telling.notices import Alarm
 from bot.watching import ringing
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import Shop
-from tests.integration.test_core_serve import CATALOG, PATIENCE, Served
+from tests.fixtures_served import CATALOG, PATIENCE, Served
 from tests.scenario.conftest import text_of
 
 TWO = CATALOG.replace(

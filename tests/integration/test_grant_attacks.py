@@ -13,7 +13,9 @@ from psycopg import sql
 from db_grants import naming
 from db_grants.postgres import scram
 from db_grants.spec import GrantSpec, ManagedRole
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
+
+pytestmark = ON_BOTH_SERVERS
 
 NOTE = '{"grant": "x"}'
 MADE = "4, now() + '1 hour', '" + NOTE + "', true"
@@ -40,11 +42,6 @@ REFUSED = (
     psycopg.errors.SyntaxError,  # a name of no length
     psycopg.errors.ReservedName,
 )
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

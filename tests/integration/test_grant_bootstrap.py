@@ -11,17 +11,14 @@ from psycopg import sql
 
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import Finding, ManagedRole, Severity
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
 from tests.integration.test_grant_deputies import version
 from tests.integration.test_grant_upgrade import made, narrowed, orders
 
+pytestmark = ON_BOTH_SERVERS
+
 CARRIED = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = to_regrole(%s)"
 PATIENT = 60.0  # seconds for an operation: then what waits does so for as long as it takes
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,19 +12,12 @@ from db_grants.postgres import PostgresEngine
 from db_grants.postgres import closing as shutting
 from db_grants.spec import ManagedRole
 from tests.fixtures_core import wait_for
-from tests.fixtures_postgres import Shop
-from tests.integration.test_grant_end import given, login
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
+from tests.holders import log_in
+from tests.integration.test_grant_end import given
 from tests.integration.test_grant_end_strangers import sessions_under
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
+pytestmark = ON_BOTH_SERVERS
 
 
 def _looked(engine: PostgresEngine, role: ManagedRole) -> shutting.Look:
@@ -53,7 +45,7 @@ def test_the_door_is_shut_and_committed_before_the_first_session_is_cut(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     role, credential = given(shop, engine, grant_id="0rder001")
-    with closing(login(shop, credential)):
+    with closing(log_in(shop, credential)):
         text = told_to_the_server(shop, lambda logged: logged.close(role))
     shut = text.index(f"EXECUTE shut_roles('{{{role.name}}}')")
     committed = text.index("COMMIT", shut)
@@ -80,7 +72,7 @@ def test_a_login_under_way_is_seen_before_it_is_a_session(
     """Held up where a login reads its role's settings: it has passed the door, and nobody shows yet."""
     role, credential = given(shop, engine, grant_id="0rder003")
     there: list[psycopg.Connection] = []
-    thread = threading.Thread(target=lambda: there.append(login(shop, credential)))
+    thread = threading.Thread(target=lambda: there.append(log_in(shop, credential)))
     assert not _looked(engine, role).arriving
     with psycopg.connect(shop.admin_url) as admin:
         admin.execute("LOCK TABLE pg_db_role_setting IN ACCESS EXCLUSIVE MODE")
@@ -122,7 +114,7 @@ def test_what_the_holder_made_gives_nothing_to_others_once_access_has_ended(
     with shop.connect() as admin:
         admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE jit_friend")
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         connection.execute(
             "CREATE FUNCTION public.door() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
             " AS 'SELECT count(*) FROM app.orders'"
@@ -147,7 +139,10 @@ def test_what_is_prepared_while_its_session_is_cut_is_rolled_back_as_well(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     role, credential = given(shop, engine, "write_orders")
-    with closing(login(shop, credential)) as connection, closing(login(shop, credential)) as other:
+    with (
+        closing(log_in(shop, credential)) as connection,
+        closing(log_in(shop, credential)) as other,
+    ):
         for number, each in enumerate((connection, other)):
             each.execute("BEGIN")
             each.execute("SELECT lo_create(0)")

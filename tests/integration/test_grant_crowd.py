@@ -8,7 +8,9 @@ import pytest
 from psycopg import sql
 
 from db_grants.postgres import closing, inspect, queries, removal, residue
-from tests.fixtures_postgres import Shop, shop_bot
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop, shop_bot
+
+pytestmark = ON_BOTH_SERVERS
 
 CROWD = 3000
 FIRST = 3_000_000_000  # the OID of the first of them
@@ -42,11 +44,6 @@ SELECT 0, 'pg_auth_members'::regclass, r.oid, 0, 'pg_authid'::regclass, b.oid, '
 ANALYZE pg_authid, pg_auth_members, pg_db_role_setting, pg_shdepend, pg_shdescription;
 SET LOCAL plan_cache_mode = force_generic_plan;
 """
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

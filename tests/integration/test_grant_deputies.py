@@ -11,15 +11,12 @@ from psycopg import sql
 from db_grants import naming
 from db_grants.postgres import PostgresEngine, scram
 from db_grants.spec import GrantSpec, ManagedRole, Severity
-from tests.fixtures_postgres import Shop, without_deputies
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop, without_deputies
+
+pytestmark = ON_BOTH_SERVERS
 
 NOTE = '{"grant": "x"}'
 VERIFIER = scram.verifier("of nobody")
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 def made(shop: Shop, grant_id: str, engine: PostgresEngine | None = None) -> ManagedRole:

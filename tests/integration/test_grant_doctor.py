@@ -2,7 +2,6 @@
 
 import contextlib
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
@@ -12,18 +11,10 @@ from db_grants.postgres import PostgresEngine
 from db_grants.spec import (
     Scope,
 )
-from tests.fixtures_postgres import SCOPES, Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, SCOPES, Shop
 from tests.integration.test_grant_lifecycle import errors_of
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
+pytestmark = ON_BOTH_SERVERS
 
 
 def all_scopes(shop: Shop) -> list[Scope]:

@@ -14,17 +14,10 @@ from psycopg import sql
 from db_grants import naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import Credential, GrantSpec, ManagedRole, Removed
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
+from tests.holders import is_cut, log_in
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
+pytestmark = ON_BOTH_SERVERS
 
 
 def given(
@@ -41,19 +34,6 @@ def given(
         )
     )
     return role, engine.reveal(role, expires_at, shop.database)
-
-
-def login(shop: Shop, credential: Credential, **options: Any) -> psycopg.Connection:
-    url = shop.server.url(credential.database, credential.role, credential.password)
-    return psycopg.connect(url, autocommit=True, **options)
-
-
-def is_cut(connection: psycopg.Connection) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.OperationalError:
-        return True
-    return False
 
 
 @pytest.fixture
@@ -102,13 +82,13 @@ def test_a_plain_grant_leaves_the_whole_catalogue_as_it_was(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
     role, credential = given(shop, engine)
-    login(shop, credential).close()
+    log_in(shop, credential).close()
     assert ended(engine, role).clean
 
 
 def test_an_idle_session_is_cut_and_told_of(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine)
-    with closing(login(shop, credential, application_name="idle")) as connection:
+    with closing(log_in(shop, credential, application_name="idle")) as connection:
         closed = engine.close(role)
         assert [session.application for session in closed.sessions_cut] == ["idle"]
         assert is_cut(connection)
@@ -124,7 +104,7 @@ def test_sessions_in_every_posture_are_cut(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
     role, credential = given(shop, engine)
-    connections = [login(shop, credential) for _ in range(5)]
+    connections = [log_in(shop, credential) for _ in range(5)]
     cursor, held, prepared, become, renamed = connections
     cursor.execute("BEGIN")
     cursor.execute("DECLARE c CURSOR FOR SELECT * FROM app.orders")
@@ -144,7 +124,7 @@ def test_sessions_in_every_posture_are_cut(
 def test_a_running_copy_is_cut(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine)
     query = "COPY (SELECT a.name FROM app.customers a, app.customers b, app.customers c) TO STDOUT"
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         rows = 0
         with suppress(psycopg.OperationalError), connection.cursor().copy(query) as copy:
             for _ in copy:
@@ -163,7 +143,7 @@ def test_a_statement_that_catches_every_error_is_cut(shop: Shop, engine: Postgre
         "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(1);"
         " EXCEPTION WHEN OTHERS OR query_canceled THEN NULL; END; END LOOP; END $$"
     )
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         caught: list[Exception] = []
 
         def run() -> None:
@@ -212,7 +192,7 @@ def test_a_storm_of_reconnections_leaves_no_survivor(
         going.wait(10)
         while not over.is_set():
             try:
-                connection = login(shop, credential)
+                connection = log_in(shop, credential)
             except psycopg.OperationalError:
                 continue
             survivors.append(connection)
@@ -247,7 +227,7 @@ def test_a_prepared_transaction_is_rolled_back_with_the_door_and_its_locks_go(
     shop: Shop, engine: PostgresEngine, snapshot: Any
 ) -> None:
     role, credential = given(shop, engine, "write_orders")
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         connection.execute("BEGIN")
         connection.execute("UPDATE app.orders SET total = 0")
         connection.execute("PREPARE TRANSACTION 'later''s'")
@@ -278,7 +258,7 @@ def test_what_the_holder_made_is_quarantined_stripped_and_told_of(
     with shop.connect() as admin:
         admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE jit_friend LOGIN")
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         connection.execute("CREATE TABLE public.loot AS SELECT name FROM app.customers")
         connection.execute("GRANT SELECT ON public.loot TO PUBLIC")
         connection.execute("GRANT SELECT (name) ON public.loot TO jit_friend")
@@ -338,7 +318,7 @@ def test_objects_in_a_second_database_are_found_and_quarantined(
         with psycopg.connect(url, autocommit=True) as admin:
             admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
         role, credential = given(shop, engine)
-        with closing(login(shop, replace(credential, database=other))) as connection:
+        with closing(log_in(shop, replace(credential, database=other))) as connection:
             connection.execute("CREATE TABLE public.stash (id int)")
         removed = ended(engine, role)
         assert removed.clean

@@ -2,7 +2,6 @@
 
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
@@ -10,18 +9,11 @@ import pytest
 from db_grants import errors
 from db_grants.postgres import PostgresEngine
 from tests.fixtures_core import wait_for
-from tests.fixtures_postgres import Shop
-from tests.integration.test_grant_end import ended, given, login
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
+from tests.holders import log_in
+from tests.integration.test_grant_end import ended, given
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
+pytestmark = ON_BOTH_SERVERS
 
 
 @pytest.mark.fault(
@@ -40,7 +32,7 @@ def test_what_somebody_else_granted_by_hand_is_residue_and_told(
     assert not removed.clean
     assert any("pg_class.relacl" in line for line in removed.residue)
     with pytest.raises(psycopg.OperationalError):
-        login(shop, credential)
+        log_in(shop, credential)
     with shop.connect() as admin:
         admin.execute(f"REVOKE SELECT ON app.payments FROM {role.name}")
     assert engine.remove(role).clean
@@ -48,7 +40,7 @@ def test_what_somebody_else_granted_by_hand_is_residue_and_told(
 
 def test_removing_while_a_session_lives_is_refused(shop: Shop, engine: PostgresEngine) -> None:
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)), pytest.raises(errors.StillAlive):
+    with closing(log_in(shop, credential)), pytest.raises(errors.StillAlive):
         engine.remove(role)
 
 
@@ -91,7 +83,7 @@ def test_a_session_that_outlived_its_role_is_not_called_closed(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)):
+    with closing(log_in(shop, credential)):
         with shop.connect() as admin:
             admin.execute(f"DROP ROLE {role.name}")
         with pytest.raises(errors.StillAlive):
@@ -107,12 +99,12 @@ def test_a_holder_who_changed_their_password_is_out_as_well(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         connection.execute(f"ALTER ROLE {role.name} PASSWORD 'mine'")
     engine.close(role)
     for password in ("mine", credential.password):
         with pytest.raises(psycopg.OperationalError):
-            login(shop, replace(credential, password=password))
+            log_in(shop, replace(credential, password=password))
 
 
 def test_what_the_holder_made_where_the_bot_may_do_nothing_is_stripped_too(
@@ -121,7 +113,7 @@ def test_what_the_holder_made_where_the_bot_may_do_nothing_is_stripped_too(
     with shop.connect() as admin:
         admin.execute("GRANT CREATE ON SCHEMA app TO PUBLIC")
     role, credential = given(shop, engine)
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         connection.execute("CREATE TABLE app.loot AS SELECT name FROM app.customers")
         connection.execute("GRANT SELECT ON app.loot TO PUBLIC")
         connection.execute("CREATE FUNCTION app.door() RETURNS int LANGUAGE sql AS 'SELECT 1'")
@@ -157,7 +149,7 @@ def test_a_function_of_that_name_that_is_a_strangers_is_not_called(
                 " SECURITY DEFINER AS $$ BEGIN RAISE EXCEPTION 'called'; END $$"
             )
         role, credential = given(shop, engine)
-        with closing(login(shop, replace(credential, database=other))) as connection:
+        with closing(log_in(shop, replace(credential, database=other))) as connection:
             connection.execute("CREATE TABLE public.stash (id int)")
             connection.execute("GRANT SELECT ON public.stash TO PUBLIC")
         assert ended(engine, role).clean

@@ -22,17 +22,10 @@ from db_grants.spec import (
     Severity,
     TableScope,
 )
-from tests.fixtures_postgres import READ, WRITE, Shop, table
+from tests.fixtures_postgres import ON_BOTH_SERVERS, READ, WRITE, Shop, table
+from tests.holders import log_in, refused
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
+pytestmark = ON_BOTH_SERVERS
 
 
 def errors_of(findings: tuple[Finding, ...]) -> list[Finding]:
@@ -55,32 +48,11 @@ def given(engine: PostgresEngine, scope: Scope, **changes: Any) -> tuple[Managed
     return role, credential
 
 
-def login(shop: Shop, credential: Credential, **options: Any) -> psycopg.Connection:
-    url = shop.server.url(credential.database, credential.role, credential.password)
-    return psycopg.connect(url, autocommit=True, **options)
-
-
 @pytest.fixture
 def session(shop: Shop, engine: PostgresEngine) -> Iterator[tuple[ManagedRole, psycopg.Connection]]:
     role, credential = given(engine, shop.scope())
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         yield role, connection
-
-
-def refused(connection: psycopg.Connection, statement: str) -> bool:
-    try:
-        connection.execute(statement)
-    except psycopg.errors.InsufficientPrivilege:
-        return True
-    return False
-
-
-def is_cut(connection: psycopg.Connection) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.OperationalError:
-        return True
-    return False
 
 
 def test_the_holder_reads_what_was_granted(session: Any) -> None:
@@ -162,7 +134,7 @@ def test_a_writer_writes_with_the_sequence_behind_the_key(
     shop: Shop, engine: PostgresEngine
 ) -> None:
     _, credential = given(engine, shop.scope("write_orders"))
-    with login(shop, credential) as connection:
+    with log_in(shop, credential) as connection:
         connection.execute(
             "INSERT INTO app.orders (customer_id, status, total, placed_at)"
             " VALUES (1, 'new', 1, now())"
@@ -174,14 +146,14 @@ def test_a_writer_writes_with_the_sequence_behind_the_key(
 
 def test_more_connections_than_allowed_are_refused(shop: Shop, engine: PostgresEngine) -> None:
     _, credential = given(engine, shop.scope(), connection_limit=1)
-    with login(shop, credential), pytest.raises(psycopg.OperationalError, match="too many"):
-        login(shop, credential)
+    with log_in(shop, credential), pytest.raises(psycopg.OperationalError, match="too many"):
+        log_in(shop, credential)
 
 
 def test_a_narrowed_grant_allows_only_its_part(shop: Shop, engine: PostgresEngine) -> None:
     scope = replace(shop.scope(), tables=(table("orders"),), narrowed=True)
     role, credential = given(engine, scope)
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         assert connection.execute("SELECT count(*) FROM app.orders").fetchone() == (600,)
         assert refused(connection, "SELECT name FROM app.customers")
     engine.close(role)
@@ -219,7 +191,7 @@ def test_create_completes_a_half_made_role(shop: Shop, engine: PostgresEngine) -
         admin.execute(f"COMMENT ON ROLE {role.name} IS NULL")
     assert engine.create(spec) == role
     credential = engine.reveal(role, spec.expires_at, shop.database)
-    with login(shop, credential) as connection:
+    with log_in(shop, credential) as connection:
         assert connection.execute("SELECT count(*) FROM app.orders").fetchone() == (600,)
         assert refused(connection, "DELETE FROM app.orders")
     (found,) = engine.managed()
@@ -275,7 +247,7 @@ def test_the_summary_tells_sessions_statements_refusals_and_tables(
 ) -> None:
     since = datetime.now(UTC) - timedelta(seconds=2)
     role, credential = given(engine, shop.scope(), grant_id="act1v1ty")
-    with closing(login(shop, credential, application_name="the pane")) as connection:
+    with closing(log_in(shop, credential, application_name="the pane")) as connection:
         connection.execute("SELECT count(name) FROM app.customers")
         connection.execute("SELECT total FROM app.orders WHERE id = %s", [7])
         assert refused(connection, "SELECT ssn FROM app.customers")
@@ -302,7 +274,7 @@ def test_without_the_log_the_counters_speak_and_say_so(shop: Shop, engine: Postg
     with shop.connect() as admin:
         admin.execute("DROP FUNCTION jit_admin.statement_logs")
     role, credential = given(engine, shop.scope(), grant_id="c0unters")
-    with login(shop, credential) as connection:
+    with log_in(shop, credential) as connection:
         connection.execute("SELECT count(*) FROM app.orders")
     engine.close(role)
     activity = engine.activity(role, datetime.now(UTC) - timedelta(minutes=1))
@@ -344,7 +316,7 @@ def test_identifiers_of_any_legal_kind_work(shop: Shop, name: str) -> None:
             admin.execute(engine.bootstrap([scope]))
         assert errors_of(engine.check([scope])) == []
         role, credential = given(engine, scope, grant_id=f"odd0000{number}")
-        with login(shop, credential) as connection:
+        with log_in(shop, credential) as connection:
             connection.execute(sql.SQL("SELECT {0} FROM {0}.{0}").format(odd))
             whole_row = sql.SQL("SELECT * FROM {0}.{0}").format(odd).as_string(connection)
             assert refused(connection, whole_row) is (scope_table is part)

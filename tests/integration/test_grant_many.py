@@ -13,15 +13,12 @@ from db_grants import errors, naming
 from db_grants.postgres import PostgresEngine, links
 from db_grants.spec import Closed, GrantSpec, ManagedRole, Removed
 from tests.faults import frozen
-from tests.fixtures_postgres import Shop, table
-from tests.integration.test_grant_end import is_cut, login
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop, table
+from tests.holders import is_cut, log_in
+
+pytestmark = ON_BOTH_SERVERS
 
 UNTIL = timedelta(minutes=30)
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def made(shop: Shop, engine: PostgresEngine, count: int, **scope: Any) -> list[M
 
 
 def holder(shop: Shop, engine: PostgresEngine, role: ManagedRole) -> psycopg.Connection:
-    return login(shop, engine.reveal(role, datetime.now(UTC) + UNTIL, shop.database))
+    return log_in(shop, engine.reveal(role, datetime.now(UTC) + UNTIL, shop.database))
 
 
 def all_closed(engine: PostgresEngine, roles: list[ManagedRole]) -> list[Closed]:

@@ -16,31 +16,17 @@ import pytest
 from db_grants import naming
 from db_grants.postgres import PostgresEngine, lasting, links
 from db_grants.spec import Credential, GrantSpec
-from tests.fixtures_postgres import SCOPES, Shop, table
-from tests.integration.test_grant_end import catalogue, ended, given, login
+from tests.fixtures_postgres import ON_BOTH_SERVERS, SCOPES, Shop, table
+from tests.holders import log_in, refused
+from tests.integration.test_grant_end import catalogue, ended, given
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
-
-
-@pytest.fixture
-def old(shop: Shop) -> bool:
-    """Whether the server lets a holder SET ROLE to the role of their scope."""
-    with shop.connect() as admin:
-        return admin.info.server_version < 160000
+pytestmark = ON_BOTH_SERVERS
 
 
 @contextmanager
 def acting(shop: Shop, credential: Credential, role: str) -> Iterator[psycopg.Connection]:
     """A session that acts as a scope role: the holder's own before 16."""
-    with closing(login(shop, credential)) as connection:
+    with closing(log_in(shop, credential)) as connection:
         try:
             connection.execute(f"SET ROLE {role}")
         except psycopg.errors.InsufficientPrivilege:
@@ -291,14 +277,6 @@ def test_a_membership_the_bot_lent_itself_does_not_stay(shop: Shop, engine: Post
         assert not refused(bot, "SELECT count(*) FROM app.orders")
         assert ended(engine, given(shop, engine, grant_id="next0001")[0]).clean
         assert refused(bot, "SELECT count(*) FROM app.orders")
-
-
-def refused(connection: psycopg.Connection, statement: str) -> bool:
-    try:
-        connection.execute(statement)
-    except psycopg.errors.InsufficientPrivilege:
-        return True
-    return False
 
 
 def test_a_session_that_acts_as_a_scope_role_is_cut(

@@ -11,16 +11,13 @@ import pytest
 from psycopg import sql
 
 from db_grants.postgres import scram
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
 from tests.integration.test_grant_deputies import made
+
+pytestmark = ON_BOTH_SERVERS
 
 NOTE = '{"grant": "x"}'
 SOON = "now() + '1 hour'"
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -12,14 +12,11 @@ from psycopg import sql
 from db_grants import errors, naming
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import GrantSpec, ManagedRole, Scope, Severity
-from tests.fixtures_postgres import Shop, make_shop, table, without_deputies
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop, make_shop, table, without_deputies
+
+pytestmark = ON_BOTH_SERVERS
 
 LATER = naming.ALL_DEPUTIES[len(naming.DEPUTIES) :]
-
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
 
 
 def narrowed(shop: Shop) -> Scope:

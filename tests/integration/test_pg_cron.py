@@ -16,6 +16,7 @@ from db_grants.postgres import pg_cron
 from db_grants.spec import Credential, GrantSpec, ManagedRole
 from tests.fixtures_core import wait_for
 from tests.fixtures_postgres import SETTINGS, Shop, drop_shop, make_shop
+from tests.holders import is_cut, log_in
 
 HOUR = timedelta(hours=1)
 CALL = "CALL jit_admin.close_overdue()"
@@ -43,10 +44,6 @@ def live(shop: Shop) -> tuple[ManagedRole, Credential]:
     return role, engine.reveal(role, datetime.now(UTC) + HOUR, shop.database)
 
 
-def log_in(shop: Shop, given: Credential) -> psycopg.Connection:
-    return psycopg.connect(shop.server.url(shop.database, given.role, given.password))
-
-
 def expire(shop: Shop, role: ManagedRole) -> None:
     shop.engine().set_deadline(role, datetime.now(UTC) - timedelta(seconds=1))
 
@@ -54,14 +51,6 @@ def expire(shop: Shop, role: ManagedRole) -> None:
 def run(shop: Shop) -> None:
     with shop.connect() as admin:
         admin.execute(CALL)
-
-
-def is_out(connection: psycopg.Connection) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.OperationalError:
-        return True
-    return False
 
 
 def test_it_ends_what_is_over_and_leaves_what_runs(job: Shop) -> None:
@@ -72,8 +61,8 @@ def test_it_ends_what_is_over_and_leaves_what_runs(job: Shop) -> None:
     ):
         expire(job, over)
         run(job)
-        assert is_out(holder)
-        assert not is_out(colleague)
+        assert is_cut(holder)
+        assert not is_cut(colleague)
     found = {role.oid: role for role in job.engine().survey().managed}
     assert (found[over.oid].can_login, found[over.oid].member_of) == (False, ())
     assert found[running.oid].can_login
@@ -87,7 +76,7 @@ def test_a_holder_who_locks_their_own_role_is_out_as_well(job: Shop) -> None:
         holder.execute(statement.format(sql.Identifier(role.name)))
         expire_unseen(job, role)
         run(job)
-        assert is_out(holder)
+        assert is_cut(holder)
     (found,) = job.engine().survey().managed
     assert not found.can_login
 

@@ -1,30 +1,13 @@
 """What the doctor says of scope roles that have what they should not, and of ways in."""
 
-from typing import Any
-
 import pytest
 
 from db_grants.postgres import PostgresEngine
 from db_grants.spec import Severity
-from tests.fixtures_postgres import SCOPES, Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, SCOPES, Shop
 from tests.integration.test_grant_scope_roles import prepare, scope_role
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
-
-
-@pytest.fixture
-def old(shop: Shop) -> bool:
-    """Whether the server lets a holder SET ROLE to the role of their scope."""
-    with shop.connect() as admin:
-        return admin.info.server_version < 160000
+pytestmark = ON_BOTH_SERVERS
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,17 @@
 """Locks and sessions of others must not keep a scope role's traces, nor the door, for ever."""
 
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
 
 from db_grants.postgres import PostgresEngine
-from tests.fixtures_postgres import Shop
-from tests.integration.test_grant_end import ended, given, login
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
+from tests.holders import log_in
+from tests.integration.test_grant_end import ended, given
 from tests.integration.test_grant_scope_roles import acting, amiss, scope_role
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def engine(shop: Shop) -> PostgresEngine:
-    return shop.engine()
-
-
-@pytest.fixture
-def old(shop: Shop) -> bool:
-    """Whether the server lets a holder SET ROLE to the role of their scope."""
-    with shop.connect() as admin:
-        return admin.info.server_version < 160000
+pytestmark = ON_BOTH_SERVERS
 
 
 @pytest.mark.fault(
@@ -50,7 +35,7 @@ def test_a_door_locked_as_a_scope_role_is_shut_all_the_same(
     assert ["transaction door" in line for line in closed.undone] == [True]
     assert engine.remove(role).clean
     with pytest.raises(psycopg.OperationalError):
-        login(shop, replace(credential, password="mine"))
+        log_in(shop, replace(credential, password="mine"))
     assert ended(engine, other).clean
 
 

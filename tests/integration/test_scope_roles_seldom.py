@@ -1,18 +1,13 @@
 """From 16 on a plain end looks at scope roles once a minute, save where its holder could act as one."""
 
-from typing import Any
-
 import pytest
 
 from db_grants.postgres import PostgresEngine, lasting
-from tests.fixtures_postgres import Shop
+from tests.fixtures_postgres import ON_BOTH_SERVERS, Shop
 from tests.integration.test_grant_end import ended, given
 from tests.integration.test_grant_scope_roles import amiss, scope_role
 
-
-@pytest.fixture(params=["postgres_server", "installed_server"])
-def shop_server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
+pytestmark = ON_BOTH_SERVERS
 
 
 @pytest.fixture
