@@ -36,6 +36,28 @@ def newcomer(shop: Shop) -> Iterator[str]:
         admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
 
 
+class Call(threading.Thread):
+    """A call of the thief's that has to wait for somebody, as it does by the time this is made."""
+
+    def __init__(self, thief: psycopg.Connection, statement: str) -> None:
+        super().__init__()
+        self._thief, self._statement = thief, statement
+        self._refused: type[psycopg.Error] | None = None
+        self.start()
+        self.join(1.0)
+
+    def run(self) -> None:
+        try:
+            self._thief.execute(self._statement.encode())
+        except psycopg.Error as error:
+            self._refused = type(error)
+
+    def refused(self) -> type[psycopg.Error] | None:
+        """Why it was refused, once nobody keeps it waiting any more."""
+        self.join(10.0)
+        return self._refused
+
+
 def make_superuser(shop: Shop, name: str) -> None:
     with shop.connect() as admin:
         admin.execute(f"CREATE ROLE {name} SUPERUSER NOLOGIN".encode())
@@ -98,24 +120,12 @@ def test_a_name_nobody_has_yet_is_refused_before_anything_is_waited_for(
     role = made(shop, "aaaa0001")
     if call == "drop_roles":
         thief.execute(f"SELECT jit_admin.shut_roles('{{{role.name}}}')".encode())
-    calling = f"SELECT jit_admin.{call}('{{{role.name},{newcomer}}}')".encode()
-    refused: list[BaseException] = []
-
-    def wait_between() -> None:
-        try:
-            thief.execute(calling)
-        except psycopg.Error as error:
-            refused.append(error)
-
     with closing(psycopg.connect(shop.bot_url)) as accomplice:  # holds what is asked for first
         accomplice.execute(f"SELECT jit_admin.{call}('{{{role.name}}}')".encode())
-        waiting = threading.Thread(target=wait_between)
-        waiting.start()
-        waiting.join(1.0)
+        waiting = Call(thief, f"SELECT jit_admin.{call}('{{{role.name},{newcomer}}}')")
         make_superuser(shop, newcomer)
         accomplice.rollback()
-        waiting.join(10.0)
-    assert [type(error) for error in refused] == [psycopg.errors.UndefinedObject]
+        assert waiting.refused() is psycopg.errors.UndefinedObject
     assert state(shop, newcomer) == UNTOUCHED
 
 
@@ -127,25 +137,14 @@ def test_a_name_that_changed_hands_while_something_was_waited_for_is_not_ours(
     more = f"'{shop.engine().carries(shop.scope())}', 4, {SOON}, '{NOTE}', false"
     with shop.connect() as admin:
         admin.execute(f"CREATE ROLE team; GRANT team TO {first.name}, {second.name}".encode())
-    calling = f"SELECT jit_admin.{call.format(first.name, second.name, more)}".encode()
-    refused: list[BaseException] = []
-
-    def wait_between() -> None:
-        try:
-            thief.execute(calling)
-        except psycopg.Error as error:
-            refused.append(error)
-
     try:
         with shop.connect() as admin, admin.transaction():
             admin.execute("LOCK TABLE pg_auth_members IN SHARE MODE")
-            waiting = threading.Thread(target=wait_between)
-            waiting.start()
-            waiting.join(0.5)
+            calling = f"SELECT jit_admin.{call.format(first.name, second.name, more)}"
+            waiting = Call(thief, calling)
             admin.execute(f"ALTER ROLE {second.name} RENAME TO jit_another".encode())
             admin.execute(f"CREATE ROLE {second.name} SUPERUSER NOLOGIN".encode())
-        waiting.join(10.0)
-        assert [type(error) for error in refused] == [psycopg.errors.InsufficientPrivilege]
+        assert waiting.refused() is psycopg.errors.InsufficientPrivilege
         assert state(shop, second.name) == UNTOUCHED
     finally:
         with shop.connect() as admin:
