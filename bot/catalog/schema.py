@@ -37,21 +37,9 @@ _REFUSED = {  # tried against real servers: each lets its holder stay, or become
     "superuser": "nothing could be ended or proven",
 }
 # what follows `/jit`, or may one day: an entitlement of that name could then not be asked for
-_COMMANDS = frozenset(
-    {
-        "audit",
-        "explain",
-        "extend",
-        "help",
-        "home",
-        "list",
-        "mine",
-        "new",
-        "pending",
-        "revoke",
-        "run",
-    }
-)
+_COMMANDS = frozenset({
+    "audit", "explain", "extend", "help", "home", "list", "mine", "new", "pending", "revoke", "run",
+})  # fmt: skip
 
 
 def _duration(value: Any) -> timedelta:
