@@ -134,7 +134,8 @@ def collect(
 def dead_ends(directory: Directory, catalog: catalogs.Catalog) -> list[DeadEnd]:
     """Every entitlement, and every possible requester of it, with too few others to approve.
 
-    References that Slack cannot resolve are reported too: to policy they name nobody.
+    References that Slack does not resolve are reported instead of what they decide about: to policy
+    they name nobody, and whether anybody could approve it is not known.
     """
     found = list(_unresolved(directory, catalog))
     for entitlement in catalog.entitlements.values():
@@ -158,6 +159,8 @@ def _dead_ends_of(
     if alone is not None and alone >= entitlement.max_duration:
         return
     members = _members(directory, (*entitlement.requesters, *rule.approvers), fresh=False)
+    if any(members[ref] is None for ref in rule.approvers):
+        return
     names, unfit = _candidates(directory, _united(rule.approvers, members), None)
     able = _united(rule.approvers, members) - unfit
     many = f"{rule.needs} people" if rule.needs > 1 else "one person"

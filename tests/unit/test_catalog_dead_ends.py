@@ -67,6 +67,15 @@ def test_enough_approvers_is_no_dead_end():
     assert sentences(sample_catalog.People()) == []
 
 
+def test_while_slack_does_not_answer_nobody_is_said_to_lack_approvers():
+    """Whether there are any is not known then; that it is not is told, once for each reference."""
+    people = sample_catalog.People()
+    people.silent = True
+    found = sentences(people)
+    assert found
+    assert not [said for said in found if "can approve" in said]
+
+
 def test_a_requester_who_is_needed_to_approve_is_named():
     members = sample_catalog.MEMBERS | {"@data-owners": frozenset({"U0BO", "U0CLEO"})}
     found = sentences(sample_catalog.People(members=members))
