@@ -1,4 +1,4 @@
-"""The ticket at the beginning of a justification, and what one looks like."""
+"""The ticket at the beginning of a justification, what one looks like, and whether it stands alone."""
 
 import re
 
@@ -8,6 +8,8 @@ _TOKEN = re.compile(
     r"|\\(?P<escaped>\W)|(?P<drop>[\^$()?:])|(?P<literal>[^\\\[\]{}|.+*])"
 )
 _ALTERNATIVES = re.compile(r"\((?:\?:)?([^()|]*)\|[^()]*\)")  # the first one is as good as any
+_ADDRESS = re.compile(r"\w+://\S+")
+_BETWEEN = re.compile(r"[\s:,;()]+")
 _DIGITS = "4412" * 5
 _LETTERS = "INC" + "A" * 17
 
@@ -17,6 +19,19 @@ def find(pattern: str, justification: str) -> str | None:
     text = justification.strip()[:_READ_AT_MOST]
     found = re.match(rf"(?:{pattern})(?!\w)", text)
     return found[0] if found and found[0] else None
+
+
+def is_bare(pattern: str | None, justification: str) -> bool:
+    """Whether nothing but references stands there, and words could: tickets, links, numbers."""
+    text = justification.strip()
+    if pattern is not None and not find(pattern, f"{text} because"):  # it lets nothing follow
+        return False
+    said = _BETWEEN.split(_ADDRESS.sub(" ", text))
+    return not any(_is_word(each) for each in said)
+
+
+def _is_word(text: str) -> bool:
+    return any(map(str.isalpha, text)) and not any(map(str.isdigit, text))
 
 
 def example(pattern: str) -> str | None:

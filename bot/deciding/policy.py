@@ -198,6 +198,8 @@ def _wrong_justification(text: str, entitlement: catalogs.Entitlement) -> str | 
         return f"Write the ticket first, like {like}." if like else "Write the ticket first."
     if not text.strip():
         return "Say in a few words what it is for."
+    if ticket.is_bare(entitlement.ticket, text):
+        return "Say in a few words what it is for; a ticket alone does not tell."
     return None
 
 

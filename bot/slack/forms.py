@@ -184,7 +184,7 @@ def _why(form: Form, chosen: catalogs.Entitlement | None) -> blocks.Block:
         **({"initial_value": form.why[:WHY_LONGEST]} if form.why else {}),
     }
     ticket = chosen.ticket_example if chosen and chosen.ticket else None
-    hint = f"Begin with the ticket, like {ticket}." if ticket else ""
+    hint = f"Begin with the ticket, like {ticket}, and say what for." if ticket else ""
     return blocks.field(Field.WHY, "Why", element, hint=hint)
 
 

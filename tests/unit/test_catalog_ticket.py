@@ -23,6 +23,26 @@ def test_must_be_first_and_whole(text, found):
     assert ticket.find(PATTERN, text) == found
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "bare"),
+    [
+        (PATTERN, "INC-4412", True),
+        (PATTERN, " INC-4412: ", True),
+        (PATTERN, "INC-4412, OPS-17", True),
+        (PATTERN, "INC-4412 https://tickets.acme.test/INC-4412", True),
+        (PATTERN, "INC-4412 …", True),
+        (PATTERN, "INC-4412: export stuck", False),
+        (PATTERN, "INC-4412 (出荷)", False),
+        (None, "#4412", True),
+        (None, "because", False),
+        (".+", "INC-4412", True),
+        (f"{PATTERN}$", "INC-4412", False),  # such a pattern lets nothing follow
+    ],
+)
+def test_a_ticket_alone_is_told_from_a_reason_in_words(pattern, text, bare):
+    assert ticket.is_bare(pattern, text) is bare
+
+
 def test_alternatives_are_taken_as_a_whole():
     assert ticket.find("INC|OPS-[0-9]+", "OPS-12 x") == "OPS-12"
     assert ticket.find("INC|OPS-[0-9]+", "xOPS-12") is None
