@@ -50,6 +50,21 @@ class NotAllowed(UserError):
     """This person may not do that."""
 
 
+class AlreadyAsked(NotAllowed):
+    """You have already asked for this. It is waiting for a decision.
+
+    Withdraw it to ask differently.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        """`request_id`: the request that waits."""
+        super().__init__(
+            f"You have already asked for this: request {request_id} is waiting for a decision. "
+            "Withdraw it to ask differently."
+        )
+        self.request_id = request_id
+
+
 class NotFound(UserError):
     """There is nothing of that name that you may see."""
 

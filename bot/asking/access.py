@@ -5,7 +5,7 @@ is and whether they may decide is read again, fresh, at their click.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot import catalog as catalogs
@@ -60,7 +60,14 @@ class Access:
     def preview(self, draft: model.Draft) -> model.Decision:
         """What would happen to this draft once its reason is written. Records nothing."""
         catalog, facts = self._catalog(), self._facts(draft, fresh=False)
-        return policy.outlook(draft, catalog, facts, self._clock.now())
+        decision = policy.outlook(draft, catalog, facts, self._clock.now())
+        if decision.verdict is not model.Verdict.NEEDS_APPROVAL:
+            return decision
+        scope_hash = catalogs.scope_hash(catalog.entitlements[draft.entitlement], draft.tables)
+        waiting = self._store.requests(requester_id=draft.requester_id, status=_PENDING)
+        if _same(scope_hash, waiting) is None:
+            return decision
+        return replace(decision, reasons=("You have already asked for this, and it is waiting",))
 
     def offered(self, person_id: str) -> tuple[catalogs.Entitlement, ...]:
         """What this person may request."""
@@ -117,7 +124,7 @@ class Access:
         """
         actor = store.Actor(kind="user", id=reviewer_id)
         with refusal.recorded(self._store, actor, request_id, answer.value):
-            asked = self._may_review(request_id, source)
+            asked = self._may_review(request_id, reviewer_id, source)
             people = (reviewer_id, asked.requester_id)
             now = context.ask(self._directory, self._catalog(), asked.entitlement, *people)
             reviewer = now.person(reviewer_id, fresh=True)
@@ -134,7 +141,7 @@ class Access:
         """
         actor = store.Actor(kind="user", id=person_id)
         with refusal.recorded(self._store, actor, request_id, "open"):
-            self._may_review(request_id, source)
+            self._may_review(request_id, person_id, source)
             person, story = self._directory.person(person_id), self._store.story(request_id)
             self._check_reviewer(story, person, model.Answer.DENY, self._directory, fresh=False)
 
@@ -251,15 +258,17 @@ class Access:
         who = request.requester_name
         actor = store.Actor(kind="user", id=request.requester_id, name=who)
         with self._store.begin(actor) as tx:
-            settled.ensure_open(tx.story(request.id), tx.at)
+            settled.ensure_open(tx.story(request.id), tx.at, request.requester_id)
             outcome.withdraw(tx, request)
 
-    def _may_review(self, request_id: str, source: Source | None) -> model.AccessRequest:
+    def _may_review(
+        self, request_id: str, person_id: str, source: Source | None
+    ) -> model.AccessRequest:
         """What can be refused without asking Slack who is there."""
         if source is not None:
             self._bind(request_id, source)
         story = self._store.story(request_id)
-        settled.ensure_open(story, self._clock.now())
+        settled.ensure_open(story, self._clock.now(), person_id)
         return story.request
 
     def _bind(self, request_id: str, source: Source) -> None:
@@ -319,7 +328,7 @@ class Access:
         """Record the review and what follows from it; or that the time or the scope has gone."""
         with self._store.begin(_actor(reviewer)) as tx:
             story = tx.story(request_id)  # from here on nobody else can decide
-            settled.ensure_open(story, tx.at)
+            settled.ensure_open(story, tx.at, reviewer.id)
             settled.ensure_first(story, reviewer.id)
             change = self._change(story.request) if answer is model.Answer.APPROVE else None
             if change is not None:
@@ -359,23 +368,16 @@ def _check_requester(requester: model.Person | None) -> None:
         )
 
 
-def _alike(one: model.AccessRequest, other: model.AccessRequest) -> bool:
-    """Whether two ask for the same access, as long, in the same words: one has been sent twice."""
-    return (one.scope_hash, one.duration, one.justification) == (
-        other.scope_hash,
-        other.duration,
-        other.justification,
-    )
+def _same(scope_hash: str, waiting: Sequence[model.AccessRequest]) -> model.AccessRequest | None:
+    """What already waits for the same access, however long and why it was asked for."""
+    return next((each for each in waiting if each.scope_hash == scope_hash), None)
 
 
 def _check_limits(request: model.AccessRequest, waiting: Sequence[model.AccessRequest]) -> None:
     """Refuse what floods approvers: too much at a time, or the same again."""
-    for other in waiting:
-        if _alike(other, request):
-            raise errors.NotAllowed(
-                f"You have already asked for this: request {other.id} is waiting for a decision. "
-                "Withdraw it to ask differently."
-            )
+    same = _same(request.scope_hash, waiting)
+    if same is not None and request.verdict is model.Verdict.NEEDS_APPROVAL:
+        raise errors.AlreadyAsked(same.id)
     if len(waiting) >= MOST_PENDING:
         raise errors.NotAllowed(
             f"You have {len(waiting)} requests waiting. Withdraw one, or wait for a decision."

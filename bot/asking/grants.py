@@ -187,9 +187,8 @@ class Grants:
         with refusal.recorded(self._store, actor, grant_id, "stop"):
             grant = _grant_of(self._store.story(grant_id))
             if grant.status is not model.GrantStatus.ACTIVATING:
-                raise errors.TooLate(
-                    _no_longer_activating(grant, settled.ended(grant, self._now()))
-                )
+                told = settled.ended(grant, self._now(), person_id)
+                raise errors.TooLate(_no_longer_activating(grant, told))
             self._end_by(grant_id, actor, model.EndCause.STOPPED)
         return self._store.story(grant_id)
 
@@ -242,7 +241,7 @@ class Grants:
         if grant.status is model.GrantStatus.ACTIVATING:
             raise errors.TooLate("This is still being granted. Try again in a moment.")
         if grant.status is not _ACTIVE or self._now() >= grant.expires_at:
-            raise errors.TooLate(settled.ended(grant, self._now()))
+            raise errors.TooLate(settled.ended(grant, self._now(), person_id))
 
     def _reveal(
         self, request: model.AccessRequest, grant: model.Grant, actor: store.Actor
@@ -312,7 +311,7 @@ class Grants:
         while True:
             grant = self._grant(grant_id)
             if grant.status not in phases.MAY_BE_ENDED:
-                raise errors.TooLate(settled.ended(grant, self._now()))
+                raise errors.TooLate(settled.ended(grant, self._now(), actor.id))
             try:
                 with self._unrecorded.done_all_the_same(grant, cause, actor, comment):
                     return self._ending.begin(grant, cause, actor, comment)

@@ -141,7 +141,8 @@ class Counter:
     ) -> Mapping[str, Any]:
         """How to acknowledge a sent window: its outcome, or a promise that is kept later.
 
-        `done` draws what stands in the window when it could not be closed in time.
+        A window that `job` returns is put over the one sent. `done` draws what stands in that one when
+        it could not be closed in time.
         """
         found: Future[Any] = Future()
         try:
@@ -152,7 +153,10 @@ class Counter:
             found.add_done_callback(lambda _: self._late(origin, doing, found, done))
             return {"response_action": "update", "view": modals.waiting("One moment")}
         error = found.exception()
-        return _refusal(origin, error, doing) if isinstance(error, Exception) else {}
+        if isinstance(error, Exception):
+            return _refusal(origin, error, doing)
+        over = found.result()
+        return {"response_action": "push", "view": over} if isinstance(over, dict) else {}
 
     def _late(
         self,
@@ -166,7 +170,8 @@ class Counter:
         if isinstance(error, Exception):
             view: blocks.Block | None = modals.saying("Not done", answers.words_for(error, doing))
         else:
-            view = done(found.result())
+            over = found.result()
+            view = over if isinstance(over, dict) else done(over)
         self._answers.update(origin.view_id, view or modals.saying("Done", "Done."))
 
     def _told(self, origin: Origin, doing: str, job: Job) -> None:

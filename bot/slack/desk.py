@@ -94,9 +94,17 @@ class Desk:
             why=asked.why,
             channel_id=origin.channel_id,
         )
-        story = self._access.submit(form.draft(origin.user_id, origin.key))
-        said = words.message("receipt", story, self._scene.plain())
+        try:
+            story = self._access.submit(form.draft(origin.user_id, origin.key))
+            said = words.message("receipt", story, self._scene.plain())
+        except errors.AlreadyAsked as known:
+            said = self._waits(known)
         self._answers.private(origin, said, [blocks.section(said)])
+
+    def _waits(self, known: errors.AlreadyAsked) -> render.Mrkdwn:
+        """Where the request is that was made before, and who may decide it."""
+        story = self._store.story(known.request_id)
+        return words.message("already", story, self._scene.plain(), link=self.link(story))
 
     def fill(self, origin: Origin, opened: tuple[str, str], form: forms.Form) -> None:
         """Turn a skeleton into the request form."""
@@ -149,8 +157,7 @@ class Desk:
     def _hint(self, origin: Origin, form: forms.Form) -> str:
         """What would happen, judged as if the reason not written yet were in order."""
         wanted = self._catalog().entitlements.get(form.entitlement)
-        example = (wanted.ticket_example if wanted else None) or "because"
-        why = form.why.strip() or f"{example} …"
+        why = form.why.strip() or f"{(wanted.ticket_example if wanted else None) or ''} because"
         try:
             decision = self._access.preview(replace(form, why=why).draft(origin.user_id))
         except errors.JitError:
@@ -163,10 +170,17 @@ class Desk:
         """Options for a type-ahead field: only what this person may request."""
         return forms.suggestions(action_id, block_id, typed, self._access.offered(origin.user_id))
 
-    def submit(self, origin: Origin) -> model.Story:
-        """The request window was sent. Raises InvalidDraft, NotAllowed, IdentityUnknown."""
-        form = forms.read(origin.view)
-        return self._access.submit(form.draft(origin.user_id, f"view:{origin.view_id}"))
+    def submit(self, origin: Origin) -> model.Story | blocks.Block:
+        """The request window was sent; what to put over it when the same is waiting already.
+
+        Raises InvalidDraft, NotAllowed, IdentityUnknown.
+        """
+        draft = forms.read(origin.view).draft(origin.user_id, f"view:{origin.view_id}")
+        try:
+            return self._access.submit(draft)
+        except errors.AlreadyAsked as known:
+            said = [blocks.section(self._waits(known))]
+            return modals.saying("Already asked", "") | {"blocks": said}
 
     def asked(self, origin: Origin, story: model.Story) -> blocks.Block:
         """What stands in a window that could not be closed in time."""

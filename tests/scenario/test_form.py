@@ -69,6 +69,8 @@ def test_errors_stay_beside_their_fields(acme: Acme) -> None:
     assert {block: text[:28] for block, text in wrong.items()} == {
         "field.why": "Write the ticket first, like"
     }
+    bare = acme.workspace.submit(ANA, values={"Why": "INC-1"})
+    assert bare == {"field.why": "Say in a few words what it is for; a ticket alone does not tell."}
     assert acme.workspace.submit(ANA, values={"Why": "INC-1 with one"}) is None
     acme.wait_card("INC-1 with one")
 
@@ -79,6 +81,32 @@ def test_what_was_typed_is_in_the_form_already(acme: Acme) -> None:
     assert "read_customer_data" in str(view.blocks)
     assert acme.workspace.submit(ANA, values={"Why": "INC-1 x"}) is None
     acme.wait_card("Approve 1 h")
+
+
+def test_what_waits_already_is_told_and_the_form_stays(acme: Acme) -> None:
+    acme.asked()
+    first = acme.store.requests()[0].id
+    acme.slash(ANA, "/jit read_customer_data")
+    acme.window(ANA, "You have already asked for this, and it is waiting")
+    assert acme.workspace.submit(ANA, values={"Why": "INC-2 once more"}) is None
+    told = acme.window(ANA, "You have already asked for read_customer_data", "Bo, Cleo and Dan")
+    assert "|its thread>" in str(told.blocks)
+    acme.workspace.close_view(ANA)
+    tables = {"Only these tables": ["app.orders"]}
+    acme.window(ANA, "Only these tables")
+    assert acme.workspace.submit(ANA, values=tables) is None
+    acme.wait_card("INC-2 once more")
+    assert len(acme.store.requests()) == 2
+    assert acme.store.requests()[-1].id == first
+
+
+def test_who_types_the_same_again_is_shown_the_one_that_waits(acme: Acme) -> None:
+    acme.asked()
+    acme.slash(ANA, "/jit read_customer_data 1h INC-2 once more")
+    acme.whispered(
+        ANA, "You have already asked for read_customer_data on shop, 30 min", "its thread"
+    )
+    assert len(acme.cards()) == 1
 
 
 def test_it_opens_while_the_record_is_stuck(acme: Acme) -> None:

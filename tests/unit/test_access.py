@@ -85,11 +85,33 @@ def test_the_same_request_again_is_refused_by_pointing_at_the_first(
     world: World, bot: service.Service
 ) -> None:
     first = world.ask(bot)
-    with pytest.raises(errors.NotAllowed, match=first):
-        world.ask(bot)
-    longer = world.ask(bot, duration=timedelta(minutes=60))
-    otherwise = world.ask(bot, justification="export stuck again")
-    assert len({first, longer, otherwise}) == 3
+    for again in ({}, {"duration": timedelta(hours=1)}, {"justification": "export stuck again"}):
+        with pytest.raises(errors.AlreadyAsked) as caught:
+            world.ask(bot, **again)
+        assert caught.value.request_id == first
+    assert [each.id for each in world.store.requests()] == [first]
+
+
+def test_what_differs_from_a_request_that_waits_may_be_asked_for(
+    world: World, bot: service.Service
+) -> None:
+    world.ask(bot)
+    world.ask(bot, tables=("app.orders",))
+    world.ask(bot, requester_id=DAN.id)
+    at_once = bot.access.submit(world.draft(duration=timedelta(minutes=5)))
+    assert at_once.grant is not None
+    assert len(world.store.requests()) == 4
+
+
+def test_what_is_waiting_already_is_told_before_it_is_sent(
+    world: World, bot: service.Service
+) -> None:
+    first = world.ask(bot)
+    told = "You have already asked for this, and it is waiting"
+    assert bot.access.preview(world.draft()).reasons == (told,)
+    assert told not in bot.access.preview(world.draft(duration=timedelta(minutes=5))).reasons
+    bot.access.cancel(first, ANA.id)
+    assert told not in bot.access.preview(world.draft()).reasons
 
 
 def test_a_person_has_only_so_many_requests_waiting(

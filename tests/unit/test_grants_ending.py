@@ -164,7 +164,7 @@ def test_a_person_who_is_done_gives_it_back(world: World, bot: service.Service) 
     over = bot.grants.end(request_id)
     assert (over.status, over.ended_by_name) == (model.GrantStatus.REVOKED, "Ana Lima")
     world.advance(seconds=5)
-    with pytest.raises(errors.TooLate, match="Ana ended this 5 s ago"):
+    with pytest.raises(errors.TooLate, match="You already ended this 5 s ago"):
         bot.grants.give_back(request_id, ANA.id)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot import errors, model, service
 from bot.deciding import policy, settled
-from tests.fixtures_core import ANA, BO, NOON, World
+from tests.fixtures_core import ANA, BO, CLEO, NOON, World
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,30 @@ def test_an_account_that_slack_did_not_confirm_is_told_so_in_the_same_words_ever
         "Press again in a moment."
     )
     assert str(errors.IdentityUnknown()) == policy.UNCONFIRMED == said
+
+
+def test_who_acts_twice_reads_that_it_was_their_own_doing(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    world.advance(seconds=4)
+    with pytest.raises(errors.TooLate, match=r"^You already approved this 4 s ago\.$"):
+        world.approve(bot, request_id)
+    with pytest.raises(errors.TooLate, match=r"^Bo approved this 4 s ago\.$"):
+        bot.access.review(request_id, CLEO.id, model.Answer.DENY, "no", source=None)
+    withdrawn = world.ask(bot, entitlement="read_pages")
+    bot.access.cancel(withdrawn, ANA.id)
+    with pytest.raises(errors.TooLate, match=r"^You already withdrew this just now\.$"):
+        bot.access.cancel(withdrawn, ANA.id)
+
+
+def test_the_first_of_two_approvers_reads_of_their_own_answer(
+    world: World, bot: service.Service
+) -> None:
+    request_id = world.ask(bot, entitlement="write_orders")
+    world.approve(bot, request_id)
+    world.advance(seconds=4)
+    bot.access.review(request_id, CLEO.id, model.Answer.APPROVE, source=None)
+    with pytest.raises(errors.TooLate, match=r"^You already approved this 4 s ago\.$"):
+        world.approve(bot, request_id)
