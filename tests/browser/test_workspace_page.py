@@ -99,6 +99,15 @@ def test_asking_for_access_needs_no_mouse(tab: Tab, slack: Slack) -> None:
     assert asked[3] == "INC-7: export stuck"
 
 
+def test_who_has_closed_the_modal_goes_on_typing(tab: Tab) -> None:
+    page = tab()
+    ask(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.type("on second thought")
+    expect(composer(page)).to_have_value("on second thought")
+
+
 def test_an_empty_required_field_is_named_beside_the_field(tab: Tab) -> None:
     page = tab()
     ask(page)

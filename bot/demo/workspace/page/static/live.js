@@ -95,8 +95,18 @@ function alike(one, other) {
 }
 
 function remove(node) {
-  if (node.nodeName === "DIALOG" && node.open) node.close(); // gives the focus back
+  const open = node.nodeName === "DIALOG" && node.open;
+  if (open) node.close(); // gives the focus back
   node.remove();
+  if (open) takeFocus();
+}
+
+/** Let what has the focus again have it in earnest: it was given back while the dialog still shut it off,
+ *  and Chromium then types nowhere. */
+function takeFocus() {
+  const back = document.activeElement === body ? document.querySelector("#thread textarea, #place textarea") : document.activeElement;
+  back?.blur();
+  back?.focus({ preventScroll: true });
 }
 
 function swap(id, html) {
