@@ -15,7 +15,7 @@ _BOT_ROLE = "jit_bot"
 
 def bootstrap(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(help="A target of the catalog.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A target of the catalog.")],
     *,
     pg_cron: Annotated[
         bool, typer.Option("--pg-cron", help="Also a job that ends access inside the server.")

@@ -20,7 +20,9 @@ Where = Annotated[Path | None, typer.Option("--catalog", help="Instead of JIT_CA
 @app.command()
 def lint(
     ctx: typer.Context,
-    path: Annotated[Path | None, typer.Argument(help="Instead of JIT_CATALOG.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="Instead of JIT_CATALOG.")
+    ] = None,
     *,
     as_json: desk.AsJson = False,
 ) -> None:
@@ -40,7 +42,11 @@ def lint(
 
 @app.command()
 def explain(
-    ctx: typer.Context, entitlement: str, *, path: Where = None, as_json: desk.AsJson = False
+    ctx: typer.Context,
+    entitlement: Annotated[str, typer.Argument(metavar="ENTITLEMENT")],
+    *,
+    path: Where = None,
+    as_json: desk.AsJson = False,
 ) -> None:
     """Say what an entitlement gives, who may ask, and who decides."""
     catalog = desk.desk(ctx).catalog(path)

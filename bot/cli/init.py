@@ -11,7 +11,7 @@ from bot.cli import starter
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them.")] = Path(),
 ) -> None:
     """Write catalog.yml and .env; refuses when either is there already."""
     wanted = {

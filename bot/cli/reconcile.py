@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def reconcile(
     ctx: typer.Context,
-    target: Annotated[str | None, typer.Argument(help="One target; else all.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="One target; else all.")
+    ] = None,
     *,
     as_json: desk.AsJson = False,
 ) -> None:

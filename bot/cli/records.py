@@ -40,7 +40,12 @@ def list_(
     desk.table(("ID", "STATUS", "WHO", "WHAT", "TARGET", "FOR", "UNTIL"), [_row(s) for s in shown])
 
 
-def show(ctx: typer.Context, request_id: str, *, as_json: desk.AsJson = False) -> None:
+def show(
+    ctx: typer.Context,
+    request_id: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    as_json: desk.AsJson = False,
+) -> None:
     """Show everything recorded about one request: asked, decided, granted, ended."""
     with desk.desk(ctx).store() as store:
         story = _story(store, desk.id_of(request_id))
