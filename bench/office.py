@@ -1,5 +1,6 @@
 """A whole bot in the local workspace, on a real target: sockets, listeners, poster and all."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from bench.stage import Stage
 from bot import catalog as catalogs
 from bot import clock as clocks
 from bot import model, service, slack, store
+from bot.cli import serve
 from bot.demo.workspace import acts, server
 from bot.slack import client, identity
 from bot.telling import outbox
@@ -121,6 +123,7 @@ def opened(
         slacks[0].start()
         if serving:
             made.start()
+        serve.keep_for_good()  # as a bot that starts
         try:
             running.workspace.wait_for(lambda: running.workspace.connected)
             yield Office(
@@ -134,6 +137,7 @@ def opened(
             made.stop(10)
             _prove(kept, stage.at, running.workspace, time_)
         finally:
+            gc.unfreeze()
             slacks[0].stop()
             made.stop(5)
             kept.close()
