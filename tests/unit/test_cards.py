@@ -102,10 +102,9 @@ def test_of_two_needed_it_says_who_has_approved() -> None:
 
 
 def test_a_button_carries_an_id_and_nothing_else() -> None:
-    for story in EVERY.values():
-        for block in cards.card(story, around()).blocks:
-            for element in block.get("elements", []):
-                assert element.get("value", "7k2mq4ab") == "7k2mq4ab"
+    drawn = [block for story in EVERY.values() for block in cards.card(story, around()).blocks]
+    pressed = [element for block in drawn for element in block.get("elements", [])]
+    assert {element["value"] for element in pressed if "value" in element} == {"7k2mq4ab"}
 
 
 @pytest.mark.parametrize("name", EVERY)
