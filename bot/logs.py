@@ -95,9 +95,8 @@ class Unblocking(io.TextIOBase):
 
 def never_block() -> None:
     """From now on nothing that Python says on stderr can stop or fail who says it."""
-    while (
-        nowhere := os.open(os.devnull, os.O_RDWR)
-    ) <= _STDERR:  # else the record, say, would be 2
+    # as long as 0 to 2 are free: else the record, say, would be 2
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         continue
     if sys.stderr is None:  # we were started without one
         sys.stderr = Unblocking(nowhere)

@@ -174,9 +174,7 @@ class AccessRequest:
     environment: str
     entitlement: str
     tables: tuple[str, ...]
-    scope: Mapping[
-        str, object
-    ]  # catalog.scope_to_json(): enough to end the grant without the catalog
+    scope: Mapping[str, object]  # catalog.scope_to_json(): enough to end it without the catalog
     scope_hash: str
     catalog_version: str
     duration: timedelta

@@ -14,10 +14,8 @@ from db_grants.spec import Privilege, TableScope
 
 BOOKKEEPING = "jit_managed"  # its members are the managed roles: the mark "is it ours?"
 QUARANTINE = "jit_quarantine"  # owns what holders of grants left behind; has no power
-ADMIN_SCHEMA = (
-    "jit_admin"  # holds the functions the bot calls for what it has no power to do itself
-)
-DEPUTIES = (  # functions of that schema which make, change and drop temporary roles, and no others
+# What the bot has no power to do itself, functions of the schema `jit_admin` do for it.
+DEPUTIES = (  # those which make, change and drop temporary roles, and no others
     "jit_admin.make_role(text, text, integer, timestamptz, text, boolean)",
     "jit_admin.set_password(text, text)",
     "jit_admin.set_deadline(text, timestamptz, text)",
@@ -37,9 +35,7 @@ ALL_DEPUTIES = (  # with those of what else concerns our roles: a bot that has t
     "jit_admin.return_scope_role(text)",
     "jit_admin.take_back_membership(text, text, text)",
 )
-STRIPPING = (
-    "jit_admin.strip_quarantined()"  # one that a target may lack, and is prepared all the same
-)
+STRIPPING = "jit_admin.strip_quarantined()"  # a target may lack it, and is prepared all the same
 SUBSET_PREFIX = "jit_u_"
 LASTING = "^jit_([sa]_[a-z0-9_]+_|u_)[0-9a-f]{16}$"  # a regular expression: every scope role
 TEMPORARY = "^jit_[a-z0-9]{4,40}$"  # the same: the role of a grant
