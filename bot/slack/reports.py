@@ -26,6 +26,7 @@ _EVIDENCE = {
 _CHANGELESS = {"SELECT", "TRANSACTION", "SET", "SHOW", "FETCH"}  # kinds of statements
 _CODE = {"DO", "CALL"}  # what they reach stands in no text
 _MOST = 5
+_A_WAIT = timedelta(minutes=1)  # what is decided sooner kept nobody waiting
 _LONG = 15.0  # seconds: the published limit on the end of access
 _GIST = re.compile(r"\((.+)\)\.?$")  # at the end of an error: what the other side said
 _PLAIN = re.compile(r"[\w$]+(?:\.[\w$]+)*")
@@ -265,12 +266,12 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
         d=found,
         figures=render.Mrkdwn(" · ".join(_figures(found))),
         since=_local(found.since, found.zone),
-        until=_local(found.until, found.zone),
+        until=_local(found.until, found.zone, after=found.since),
         late=items(found.late),
         overdue=items(found.overdue),
         pending=items(found.pending),
         unused=items(_timeless(found.unused)),
-        waits=items(found.longest_waits),
+        waits=items(_worth_a_word(found.longest_waits)),
         waiting=items(found.waiting),
         granting=items(found.granting),
         unsure=items(found.unsure),
@@ -279,6 +280,13 @@ def period(found: digest.Digest, link: Link) -> render.Mrkdwn:
             [f"{_subject(f.role, f.target)} ({f.what})" for f in found.findings], 3
         ),
     )
+
+
+def _worth_a_word(waits: digest.Items) -> digest.Items:
+    """The longest, and of the rest those in which somebody was kept waiting."""
+    longest, rest = waits.first[:1], waits.first[1:]
+    told = (*longest, *(each for each in rest if each.took and each.took >= _A_WAIT))
+    return replace(waits, first=told, count=len(told))
 
 
 def _timeless(some: digest.Items) -> digest.Items:
@@ -305,9 +313,11 @@ def _figures(found: digest.Digest) -> list[str]:
     ]
 
 
-def _local(moment: datetime, zone: str) -> str:
-    """`Fri 20 Nov 09:00`, in the digest's own zone."""
+def _local(moment: datetime, zone: str, *, after: datetime | None = None) -> str:
+    """`Fri 20 Nov 09:00`, in the digest's own zone; without the day when it is that of `after`."""
     here = moment.astimezone(ZoneInfo(zone))
+    if after is not None and after.astimezone(ZoneInfo(zone)).date() == here.date():
+        return f"{here:%H:%M}"
     return f"{here:%a} {here.day} {here:%b %H:%M}"
 
 

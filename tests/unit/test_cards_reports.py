@@ -319,49 +319,51 @@ def listed(item: digest.Item) -> digest.Items:
     return digest.Items(count=1, first=(item,))
 
 
+ITEM = digest.Item(
+    request_id="7k2mq4ab",
+    requester_id="U0ANA",
+    requester_name="Ana Lima",
+    target="shop",
+    entitlement="write_logs",
+    took=timedelta(minutes=47),
+)
+DIGEST = digest.Digest(
+    since=datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
+    until=datetime(2026, 11, 21, 8, 0, tzinfo=UTC),
+    zone="Europe/Berlin",
+    active=listed(replace(ITEM, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC))),
+    waiting=digest.Items(),
+    granting=digest.Items(),
+    unsure=digest.Items(),
+    ending=0,
+    overdue=listed(ITEM),
+    pending=listed(replace(ITEM, took=timedelta(minutes=7))),
+    granted=31,
+    by_rule=19,
+    by_people=12,
+    denied=3,
+    lapsed=1,
+    cancelled=0,
+    superseded=0,
+    failed=0,
+    ended=31,
+    late=listed(ITEM),
+    slowest=timedelta(seconds=0.4),
+    longest_waits=listed(ITEM),
+    unused=digest.Items(),
+    by_entitlement=(),
+    findings=(),
+    events=12918,
+    head="9f3c21aa04e1" + "0" * 52,
+)
+
+
 def test_the_digest_is_figures_one_can_act_on() -> None:
-    item = digest.Item(
-        request_id="7k2mq4ab",
-        requester_id="U0ANA",
-        requester_name="Ana Lima",
-        target="shop",
-        entitlement="write_logs",
-        took=timedelta(minutes=47),
-    )
-    found = digest.Digest(
-        since=datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
-        until=datetime(2026, 11, 21, 8, 0, tzinfo=UTC),
-        zone="Europe/Berlin",
-        active=listed(replace(item, took=None, until=datetime(2026, 11, 20, 15, 0, tzinfo=UTC))),
-        waiting=digest.Items(),
-        granting=digest.Items(),
-        unsure=digest.Items(),
-        ending=0,
-        overdue=listed(item),
-        pending=listed(replace(item, took=timedelta(minutes=7))),
-        granted=31,
-        by_rule=19,
-        by_people=12,
-        denied=3,
-        lapsed=1,
-        cancelled=0,
-        superseded=0,
-        failed=0,
-        ended=31,
-        late=listed(item),
-        slowest=timedelta(seconds=0.4),
-        longest_waits=listed(item),
-        unused=digest.Items(),
-        by_entitlement=(),
-        findings=(),
-        events=12918,
-        head="9f3c21aa04e1" + "0" * 52,
-    )
     where = "<https://acme.test/p1|7k2mq4ab>"
-    assert reports.period(found, link).splitlines() == [
+    assert reports.period(DIGEST, link).splitlines() == [
         "*Database access, Fri 20 Nov 09:00 to Sat 21 Nov 09:00 (Europe/Berlin)*",
         "31 granted (19 by rule, 12 by people) · 3 denied · 1 lapsed · 31 ended · 1 active now",
-        f"Late ends: 1 of 32, slowest 0.4 s: 47 min (write_logs for Ana, {where})",
+        f"Late ends: 1 of 32: 47 min (write_logs for Ana, {where})",
         f"*Overdue now, perhaps still with access: 47 min (write_logs for Ana, {where})*",
         f"Access has ended, clean-up pending: 7 min (write_logs for Ana, {where})",
         "Never used: 0 of 31",
@@ -369,6 +371,19 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         f"Active now: write_logs for Ana until <!date^1795186800^{{time}}|15:00 UTC> ({where})",
         "Evidence: 12,918 events, chain head 9f3c21aa04e1",
     ]
+
+
+def test_the_digest_of_a_good_day_has_its_slowest_end_and_no_short_waits() -> None:
+    short = replace(ITEM, took=timedelta(seconds=59))
+    waits = digest.Items(count=3, first=(ITEM, replace(ITEM, took=timedelta(minutes=1)), short))
+    none, until = digest.Items(), DIGEST.since + timedelta(hours=2)
+    good = replace(DIGEST, until=until, late=none, overdue=none, longest_waits=waits)
+    said = reports.period(good, link).splitlines()
+    assert said[0] == "*Database access, Fri 20 Nov 09:00 to 11:00 (Europe/Berlin)*"
+    assert said[2] == "Late ends: 0 of 31, slowest 0.4 s"
+    (told,) = [line for line in said if line.startswith("Longest wait")]
+    assert (told.count("47 min"), told.count("1 min"), told.count("59 s")) == (1, 1, 0)
+    assert "wait: 59 s" in reports.period(replace(good, longest_waits=listed(short)), link)
 
 
 def test_a_link_cannot_be_broken_out_of() -> None:
