@@ -12,6 +12,7 @@ from bot.slack.words import Around, State
 from bot.telling import notices, render
 
 WHY_SHOWN = 300  # characters of a justification on the card; Details has all of it
+WHY_HEARD = 120  # characters of it in the notification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,14 @@ def card(story: model.Story, around: Around) -> Message:
         *_small_print(where, said, around),
         blocks.actions(f"card.{request.id}", *_card_buttons(request, where)),
     ]
-    text = head if where is State.WAITING else render.Mrkdwn(f"{head}. {said}")
-    return Message(text=text, blocks=parts)
+    text = _rings(head, request) if where is State.WAITING else f"{head}. {said}"
+    return Message(text=render.Mrkdwn(text), blocks=parts)
+
+
+def _rings(head: render.Mrkdwn, request: model.AccessRequest) -> str:
+    """What a telephone shows of a card that waits: enough to know whether to get up."""
+    why = render.escape(render.clean(request.justification, limit=WHY_HEARD))
+    return f"{head}, {render.duration(request.duration)}: {why}"
 
 
 def _facts(story: model.Story, around: Around) -> blocks.Block:
@@ -48,7 +55,7 @@ def _facts(story: model.Story, around: Around) -> blocks.Block:
     rule = f"*Rule*  {render.escape(request.rule)}: {_who_decides(request, around)}"
     mark = f" · {render.escape(around.sensitivity)}" if around.sensitivity else ""
     reach = f"{words.reach(request)}{mark}"
-    return blocks.fields(*(render.Mrkdwn(text) for text in (length, rule, reach)))
+    return blocks.fields(*(render.Mrkdwn(text) for text in (length, reach, rule)))
 
 
 def _who_decides(request: model.AccessRequest, around: Around) -> str:

@@ -19,7 +19,10 @@ from tests.scenario.conftest import ACCESS, ANA, AUDIT, BO, Acme, text_of
 def test_a_rate_limit_delays_the_card_and_loses_nothing(acme: Acme) -> None:
     acme.workspace.trouble.rate_limit("chat.postMessage", n=2, retry_after=1)
     card = acme.asked()
-    assert card.text == "Ana Lima asks to read customer data on shop (production)"
+    assert card.text == (
+        "Ana Lima asks to read customer data on shop (production), 30 min:"
+        " INC-4412 export stuck for 8821"
+    )
     acme.told(ANA, "Asked Bo, Cleo and Dan")
     assert len(acme.cards()) == 1
 

@@ -7,7 +7,10 @@ from tests.scenario.conftest import ACCESS, ANA, AUDIT, BO, GUS, Acme, text_of
 
 def test_a_request_is_asked_approved_held_and_given_back(acme: Acme) -> None:
     card = acme.asked()
-    assert card.text == "Ana Lima asks to read customer data on shop (production)"
+    assert card.text == (
+        "Ana Lima asks to read customer data on shop (production), 30 min:"
+        " INC-4412 export stuck for 8821"
+    )
     acme.told(ANA, "Asked", "Bo", "Cleo", "Dan", "for read_customer_data on shop, 30 min")
     acme.workspace.click(BO, card, "Approve 30 min")
     acme.wait_card("Active until")
