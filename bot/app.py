@@ -163,7 +163,8 @@ class App:
         if self._catalog.unusable:
             return
         for dead_end in context.dead_ends(self._directory, self._catalog):
-            _log.warning("dead_end", entitlement=dead_end.entitlement, why=dead_end.sentence)
+            if dead_end.entitlement:  # a reference without an answer has been logged when asked for
+                _log.warning("dead_end", entitlement=dead_end.entitlement, why=dead_end.sentence)
         for name, engine in places.reachable(self._engines).items():
             self._report_target(name, engine)
 

@@ -95,6 +95,16 @@ def test_the_log_holds_no_password(served: Served) -> None:
         assert secret not in log
 
 
+def test_slack_without_an_answer_at_the_start_is_no_want_of_approvers(served: Served) -> None:
+    served.workspace.trouble.fail("usergroups.list", "service_unavailable", n=50)
+    served.start()
+    log = served.folder / "bot.log"
+    wait_for(lambda: "target_finding" in log.read_text(), PATIENCE)  # said after it
+    told = log.read_text().splitlines()
+    assert len([line for line in told if "reference_unknown" in line]) == 1
+    assert not [line for line in told if "dead_end" in line]
+
+
 def test_a_wrong_catalog_is_told_in_one_sentence(served: Served, tmp_path: pathlib.Path) -> None:
     (tmp_path / "catalog.yml").write_text(CATALOG.replace("approvers", "approvres"))
     with pytest.raises(Exception, match="unknown key `approvres`"):
