@@ -35,6 +35,7 @@ def card(story: model.Story, around: Around) -> Message:
         blocks.section(render.Mrkdwn(f"*{head}*")),
         _facts(story, around),
         blocks.labelled("Why", render.clean(request.justification, limit=WHY_SHOWN)),
+        blocks.context(_rule(request, around)),
         *([] if where is State.WAITING else [spoken(story, said)]),
         *_small_print(where, said, around),
         blocks.actions(f"card.{request.id}", *_card_buttons(request, where)),
@@ -52,16 +53,17 @@ def _rings(head: render.Mrkdwn, request: model.AccessRequest) -> str:
 def _facts(story: model.Story, around: Around) -> blocks.Block:
     request = story.request
     length = f"*For*  {render.duration(request.duration)}, from approval"
-    rule = f"*Rule*  {render.escape(request.rule)}: {_who_decides(request, around)}"
     mark = f" · {render.escape(around.sensitivity)}" if around.sensitivity else ""
     reach = f"{words.reach(request)}{mark}"
-    return blocks.fields(*(render.Mrkdwn(text) for text in (length, reach, rule)))
+    return blocks.fields(*(render.Mrkdwn(text) for text in (length, reach)))
 
 
-def _who_decides(request: model.AccessRequest, around: Around) -> str:
+def _rule(request: model.AccessRequest, around: Around) -> render.Mrkdwn:
+    """What says who decides."""
+    who = f"{request.needs} of {', '.join(words.approvers(request, around))}"
     if request.verdict is model.Verdict.AUTO_APPROVE:
-        return "approved automatically"
-    return f"{request.needs} of {', '.join(words.approvers(request, around))}"
+        who = "approved automatically"
+    return render.Mrkdwn(f"Rule {render.escape(request.rule)}: {who}")
 
 
 def spoken(story: model.Story, said: render.Mrkdwn) -> blocks.Block:

@@ -79,7 +79,7 @@ def test_a_waiting_card_holds_what_a_decision_needs() -> None:
     said = [text for _, text in texts(message.blocks)]
     assert "*For*  30 min, from approval" in said
     assert "*Sees*  customers (id, name, email, city), orders · personal data" in said
-    assert "*Rule*  data-owners: 1 of Bo, Cleo, Dan" in said
+    assert "Rule data-owners: 1 of Bo, Cleo, Dan" in said
     assert "INC-4412: export stuck for 8821" in said
     active = f"nothing else active at {render.clock(NOW)}"  # a card is not drawn again for that
     assert any(f"4 grants in 30 days, 2 never used · {active} · lapses" in text for text in said)
