@@ -4,6 +4,7 @@ A mistake of an operator's prints one sentence; a bug prints a traceback and a r
 """
 
 import errno
+import gc
 import importlib
 import io
 import secrets
@@ -50,7 +51,9 @@ def main() -> None:
         ):  # a name that this terminal cannot write ends nothing
             stream.reconfigure(errors="backslashreplace")
     logs.configure("error", as_json=False)  # standard output is for answers
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # an end that looks through all there is takes as long as many a command
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
