@@ -94,6 +94,14 @@ class Rush:
             lately += [(urgency, now - began < _QUICK) for urgency, began in self._began.values()]
             return any(so and (than is None or urgency < than) for urgency, so in lately)
 
+    def is_tidying(self) -> bool:
+        """Whether roles are being removed here, and no door has to be shut."""
+        with self._lock:
+            now = time.monotonic()
+            under_way = self._began.values()
+            tidying = [each is Urgency.CLEAN and now - at < _QUICK for each, at in under_way]
+            return bool(tidying) and all(tidying)
+
     def _note_crowd(self, now: float) -> None:
         if not self._began and now - self._ended > _APART:
             self._since = now

@@ -115,7 +115,7 @@ class Ending:
         try:
             if self._store.is_any_due(self._clock.now()):
                 self._begin_batches(begun)
-            else:
+            elif not self._rush.is_tidying():  # no door hangs on what is remembered then
                 self._known.follow(self._store)
         except (errors.Busy, errors.StoreError) as error:
             return self._unrecorded(error)

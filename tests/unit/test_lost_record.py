@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot import errors, model, service
+from bot import errors, model, service, work
 from db_grants import errors as target_errors
 from tests.fixtures_core import ANA, World, wait_for
 
@@ -78,6 +78,19 @@ def test_an_end_that_somebody_began_is_carried_out_without_the_record(
     bot.grants.begin_due()
     lost(world, monkeypatch)
     assert [grant.id for grant in bot.grants.begin_due()] == [request_id]
+
+
+def test_doors_are_remembered_while_others_are_shut_but_not_while_roles_are_removed(
+    world: World, bot: service.Service
+) -> None:
+    request_id, known = world.live(bot), bot.grants._ending._known
+    rush, close, clean = bot.lanes.rush, work.Urgency.CLOSE, work.Urgency.CLEAN
+    with rush.on(clean):
+        bot.grants.begin_due()
+        assert known.door(request_id) is None
+        with rush.on(close):
+            bot.grants.begin_due()
+        assert known.door(request_id) is not None
 
 
 def test_nothing_is_shut_before_its_time_from_memory(
