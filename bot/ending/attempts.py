@@ -5,7 +5,8 @@ has taken over meanwhile keeps none of the others from being recorded.
 """
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import structlog
@@ -23,6 +24,7 @@ _log = structlog.get_logger(__name__)
 REVOKING = model.GrantStatus.REVOKING
 
 Result = TypeVar("Result")
+Figures = TypeVar("Figures", bound=Hashable)
 Located = TypeVar("Located", model.Grant, store.Door)
 
 Batch: TypeAlias = Sequence[model.Grant]
@@ -38,7 +40,7 @@ def alone(_taken: int) -> None:
     """Nobody else sees to the next ones."""
 
 
-class Phase(abc.ABC, Generic[Result]):
+class Phase(abc.ABC, Generic[Result, Figures]):
     """A phase: what the engine is asked for, and how it is recorded and told."""
 
     open: ClassVar[bool]  # whether it is for doors that may be open, or for what is shut
@@ -97,14 +99,12 @@ class Phase(abc.ABC, Generic[Result]):
         """What is to be recorded of a success; the result is none where nothing had to be done."""
 
     @abc.abstractmethod
-    def _say(
-        self,
-        tx: store.Transaction,
-        before: model.Grant,
-        grant: model.Grant,
-        result: Result | None,
-    ) -> None:
-        """What is said of it, written with that record."""
+    def _figures(self, before: model.Grant, grant: model.Grant, result: Result | None) -> Figures:
+        """All that is said of a success. Of those of which it is the same it is said at once."""
+
+    @abc.abstractmethod
+    def _say(self, tx: store.Transaction, figures: Figures, grants: Batch) -> None:
+        """Say that of these, written with that record; of each it is the same, but whose it is."""
 
     @abc.abstractmethod
     def _cross_done(self) -> None:
@@ -181,12 +181,15 @@ class Phase(abc.ABC, Generic[Result]):
         before = {grant.id: grant for grant in grants}
         with self._store.begin(store.SYSTEM) as tx:
             told = tx.change_grants(REVOKING, [self._became(g, outcomes[g.id]) for g in grants])
+            alike = defaultdict[Figures, list[model.Grant]](list)
             for grant in told:
                 outcome = outcomes[grant.id]
                 if isinstance(outcome, target_errors.DbGrantsError):
                     _say_delayed(tx, grant)
                 else:
-                    self._say(tx, before[grant.id], grant, outcome)
+                    alike[self._figures(before[grant.id], grant, outcome)].append(grant)
+            for figures, some in alike.items():
+                self._say(tx, figures, some)
         self._claims.note_over(told)
         note_fenced_off(grants, told)
         return told

@@ -5,6 +5,8 @@ Only for doors that are shut: nothing that fails here gives anybody access back.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -31,7 +33,17 @@ def final_status(grant: model.Grant) -> model.GrantStatus:
     return model.GrantStatus.REVOKED
 
 
-class Cleaning(attempts.Phase[spec.Removed]):
+class _Figures(NamedTuple):
+    status: model.GrantStatus
+    over: datetime | None
+    cause: model.EndCause | None
+    who: str | None
+    was_live: bool
+    left: tuple[str, ...] | None  # what something refers to the role by; None: as before
+    undone: tuple[str, ...]
+
+
+class Cleaning(attempts.Phase[spec.Removed, _Figures]):
     """Removes roles."""
 
     open = False
@@ -85,7 +97,11 @@ class Cleaning(attempts.Phase[spec.Removed]):
             elif outcome is not None:
                 _log_unknown(grant, outcome)
         faults.checkpoint("activity-read")
-        return [_with(grant, seen[grant.id]) if grant.id in seen else grant for grant in grants]
+        kept = {each: summary.activity_to_json(each) for each in set(seen.values())}  # mostly one
+        return [
+            replace(grant, activity=kept[seen[grant.id]]) if grant.id in seen else grant
+            for grant in grants
+        ]
 
     def _cross_done(self) -> None:
         faults.checkpoint("role-removed")
@@ -133,19 +149,31 @@ class Cleaning(attempts.Phase[spec.Removed]):
             },
         )
 
-    def _say(
-        self,
-        tx: store.Transaction,
-        before: model.Grant,
-        grant: model.Grant,
-        result: spec.Removed | None,
-    ) -> None:
-        attempts.say_undone(tx, grant.id, result.undone if result else ())
-        if grant.status is not attempts.REVOKING:
-            _say_over(tx, grant)
-        elif grant.residue != before.residue:
-            notices.redraw(tx, grant.id)
-            notices.line(tx, grant.id, notices.Line.LEFT, tx.at, what=list(grant.residue))
+    def _figures(
+        self, before: model.Grant, grant: model.Grant, result: spec.Removed | None
+    ) -> _Figures:
+        return _Figures(
+            status=grant.status,
+            over=grant.cleaned_up_at,
+            cause=grant.cause,
+            who=grant.ended_by_name,
+            was_live=grant.activated_at is not None,
+            left=grant.residue if grant.residue != before.residue else None,
+            undone=result.undone if result else (),
+        )
+
+    def _say(self, tx: store.Transaction, figures: _Figures, grants: attempts.Batch) -> None:
+        for grant in grants:
+            attempts.say_undone(tx, grant.id, figures.undone)
+        if figures.status is model.GrantStatus.ACTIVATION_FAILED:
+            for grant in grants:
+                activation.say_failed(tx, grant, figures.over or tx.at)
+        elif figures.status is not attempts.REVOKING:
+            _say_over(tx, figures, grants)
+        elif figures.left is not None:
+            ids = tuple(grant.id for grant in grants)
+            notices.redraw(tx, ids)
+            notices.line(tx, ids, notices.Line.LEFT, tx.at, what=list(figures.left))
 
     def _record(
         self, grants: attempts.Batch, outcomes: attempts.Outcomes[spec.Removed]
@@ -169,10 +197,6 @@ class Cleaning(attempts.Phase[spec.Removed]):
             return super()._record([replace(grants[0], activity=None)], outcomes)
 
 
-def _with(grant: model.Grant, seen: spec.Activity) -> model.Grant:
-    return replace(grant, activity=summary.activity_to_json(seen))
-
-
 def _log_unknown(grant: model.Grant, error: Exception) -> None:
     _log.warning("activity_unknown", grant=grant.id, target=grant.target, why=str(error))
 
@@ -181,14 +205,11 @@ def _joined(*lists: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for items in lists for item in items))
 
 
-def _say_over(tx: store.Transaction, grant: model.Grant) -> None:
-    at = grant.cleaned_up_at or tx.at
-    if grant.status is model.GrantStatus.ACTIVATION_FAILED:
-        activation.say_failed(tx, grant, at)
-        return
-    notices.redraw(tx, grant.id, notices.Kind.LIVE)
-    if grant.activated_at is not None:
-        tx.say(notices.Kind.SUMMARY, grant.id, notices.lane_of(grant.id), {})
-    cause, who = str(grant.cause), grant.ended_by_name
-    notices.audit(tx, grant.id, notices.Line.ENDED, at, cause=cause, who=who)
-    notices.home(tx, grant.requester_id)
+def _say_over(tx: store.Transaction, figures: _Figures, grants: attempts.Batch) -> None:
+    ids, at = tuple(grant.id for grant in grants), figures.over or tx.at
+    notices.redraw(tx, ids, notices.Kind.LIVE)
+    if figures.was_live:
+        notices.summary(tx, ids)
+    cause, who = str(figures.cause), figures.who
+    notices.audit(tx, ids, notices.Line.ENDED, at, cause=cause, who=who)
+    notices.home(tx, *(grant.requester_id for grant in grants))

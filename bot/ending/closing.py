@@ -5,7 +5,8 @@ never stops an end. The record follows when it can.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,7 +22,17 @@ _log = structlog.get_logger(__name__)
 _BY_OTHERS = frozenset({model.EndCause.REVOKED, model.EndCause.OPERATOR})  # news to its holder
 
 
-class Closing(attempts.Phase[spec.Closed]):
+class _Figures(NamedTuple):
+    ended: datetime
+    late: float  # seconds
+    cause: model.EndCause | None
+    who: str | None
+    cut: int  # sessions
+    was_live: bool
+    undone: tuple[str, ...]
+
+
+class Closing(attempts.Phase[spec.Closed, _Figures]):
     """Shuts doors."""
 
     open = True
@@ -126,32 +137,43 @@ class Closing(attempts.Phase[spec.Closed]):
             },
         )
 
-    def _say(
+    def _figures(
         self,
-        tx: store.Transaction,
         before: model.Grant,  # noqa: ARG002 - for other phases
         grant: model.Grant,
         result: spec.Closed | None,
-    ) -> None:
-        if grant.activated_at is not None:
-            _say_ended(tx, grant)
-        attempts.say_undone(tx, grant.id, result.undone if result else ())
+    ) -> _Figures:
+        ended = grant.access_ended_at or self._clock.now()
+        return _Figures(
+            ended=ended,
+            late=max(0.0, (ended - lastknown.due_since(grant)).total_seconds()),
+            cause=grant.cause,
+            who=grant.ended_by_name,
+            cut=grant.sessions_cut,
+            was_live=grant.activated_at is not None,
+            undone=result.undone if result else (),
+        )
+
+    def _say(self, tx: store.Transaction, figures: _Figures, grants: attempts.Batch) -> None:
+        if figures.was_live:
+            _say_ended(tx, figures, grants)
+        for grant in grants:
+            attempts.say_undone(tx, grant.id, figures.undone)
 
 
-def _say_ended(tx: store.Transaction, grant: model.Grant) -> None:
-    ended = grant.access_ended_at or tx.at
-    late = max(0.0, (ended - lastknown.due_since(grant)).total_seconds())
-    notices.redraw(tx, grant.id, notices.Kind.LIVE)
-    if grant.cause in _BY_OTHERS:
-        notices.tell(tx, grant.id, notices.Line.ENDED, ended)
+def _say_ended(tx: store.Transaction, figures: _Figures, grants: attempts.Batch) -> None:
+    ids = tuple(grant.id for grant in grants)
+    notices.redraw(tx, ids, notices.Kind.LIVE)
+    if figures.cause in _BY_OTHERS:
+        notices.tell(tx, ids, notices.Line.ENDED, figures.ended)
     notices.line(
         tx,
-        grant.id,
+        ids,
         notices.Line.ENDED,
-        ended,
-        cause=str(grant.cause),
-        who=grant.ended_by_name,
-        cut=grant.sessions_cut,
-        late=late,
+        figures.ended,
+        cause=str(figures.cause),
+        who=figures.who,
+        cut=figures.cut,
+        late=figures.late,
     )
-    notices.home(tx, grant.requester_id)
+    notices.home(tx, *(grant.requester_id for grant in grants))

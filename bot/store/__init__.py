@@ -7,7 +7,7 @@ from bot.store.change import Change
 from bot.store.claims import Replica
 from bot.store.doors import Door, Page, due_since
 from bot.store.ends import Waiting
-from bot.store.outbox import PLACE_KEY, OutboxRow
+from bot.store.outbox import EACH, PLACE_KEY, OutboxRow
 from bot.store.period import Few, Outline, Period
 from bot.store.proof import Verification
 from bot.store.readable import understood
@@ -15,6 +15,7 @@ from bot.store.repository import Store, open_store
 from bot.store.transaction import Transaction
 
 __all__ = [
+    "EACH",
     "GENESIS",
     "PLACE_KEY",
     "SYSTEM",

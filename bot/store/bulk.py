@@ -18,6 +18,8 @@ from sqlalchemy.sql.expression import FunctionElement
 from bot.store import columns, faults, mapping
 
 Row = Mapping[str, Any]  # by the columns' keys
+MANY = 25  # rows of which the same is written, from which on they have a statement of their own
+WORD = "{}"  # what a word is put in place of, see `insert_alike`
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _is_doubtful = re.compile(r"\\u(?:0000|d[89a-f])").search  # perhaps what no database can hold
@@ -31,6 +33,50 @@ def insert(
     if rows:
         statement = functools.partial(_insertion, but_taken=but_taken)
         _run(connection, statement, table, tuple(rows[0]), rows)
+
+
+def insert_alike(
+    connection: sa.Connection,
+    table: sa.Table,
+    alike: Row,
+    placed: Mapping[str, str],
+    words: Sequence[str | None],
+) -> None:
+    """Insert a row for each word, in their order, where its key is free: all alike but for the columns
+    `placed`, of text, with the word wherever their text has WORD.
+    """
+    on_sqlite = connection.dialect.name == "sqlite"
+    says = [_way(table.c[key], on_sqlite=True)[1] for key in alike]  # JSON is one text of it
+    values = [
+        None if value is None else say(value)
+        for say, value in zip(says, alike.values(), strict=True)
+    ]
+    text = _insertion_alike(
+        None if on_sqlite else connection.dialect, table, tuple(alike), tuple(placed)
+    )
+    with faults.cursor_of(connection) as cursor:
+        cursor.execute(text, [*values, *placed.values(), _encode(words)])
+
+
+@functools.lru_cache(64)
+def _insertion_alike(
+    postgresql: sa.Dialect | None, table: sa.Table, alike: Sequence[str], placed: Sequence[str]
+) -> str:
+    taken = [table.c[key] for key in (*alike, *placed)]
+    marks = ["?" if postgresql is None else "%s"] * (len(taken) + 1)
+    if postgresql is not None:
+        kinds = [each.type.compile(dialect=postgresql) for each in taken]
+        marks = [f"{mark}::{kind}" for mark, kind in zip(marks, [*kinds, "json"], strict=True)]
+    *given, words = marks
+    given[len(alike) :] = [f"replace({mark}, '{WORD}', word)" for mark in given[len(alike) :]]
+    source = f"SELECT value AS word FROM json_each({words})"
+    if postgresql is not None:
+        source = f"SELECT json_array_elements_text({words}) AS word"
+    listed = ", ".join(each.name for each in taken)
+    return (
+        f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(given)} FROM ({source}) AS given"
+        " WHERE true ON CONFLICT DO NOTHING"
+    )
 
 
 def update(

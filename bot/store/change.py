@@ -23,7 +23,6 @@ MAY_CHANGE = frozenset(mapping.fields_of(model.Grant)) - {
     "created_at",
     "fence",
 }
-_MANY = 25  # grants of which the same is written, from which on they have a statement of their own
 _SEEN = MAY_CHANGE | {"status"}
 LET_GO: Mapping[str, Any] = {"claimed_by": None, "claimed_until": None}
 FRESH_STEP: Mapping[str, Any] = {"attempts": 0, "next_attempt_at": None, "last_error": None}
@@ -118,7 +117,7 @@ def write_all(connection: sa.Connection, kinds: Iterable[Written]) -> None:
     rows = defaultdict[tuple[str, ...], list[Mapping[str, Any]]](list)
     for kind in kinds:
         names = tuple(sorted(kind.values))
-        if len(kind.ids) >= _MANY:
+        if len(kind.ids) >= bulk.MANY:
             write_alike(connection, kind.ids, kind.values)
         else:
             rows[names] += [{**kind.values, "id": each} for each in kind.ids]

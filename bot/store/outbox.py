@@ -1,8 +1,9 @@
 """What must still be said in Slack, lane by lane. Only the head of a lane may be said."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,9 @@ from bot.store.ready import Ready
 
 _BOX = tables.outbox
 PLACE_KEY = "place_key"  # in a row's data: where it was said is kept under that key
+EACH = bulk.WORD  # in a lane: the request that it is said of
+
+_Standing = defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +39,24 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Something to say that is not written yet."""
+    """Something to say that is not written yet; of a crowd the same is said at once."""
 
-    values: Mapping[str, Any]  # of its row
+    of: Sequence[str | None]  # requests that it is said of; None: of none
+    lane: str  # with EACH, one for each of them
+    values: Mapping[str, Any]  # of its row, or of all of them
     redraw: bool = False  # it has no words of its own: one that waits is as good as two
 
-    @property
-    def thing(self) -> tuple[str, str, str | None]:
-        """What it would draw."""
-        return (self.values["kind"], self.values["lane"], self.values["request_id"])
+    def lane_of(self, request_id: str | None) -> str:
+        """The lane of what is said of that request."""
+        return self.lane if request_id is None else self.lane.replace(EACH, request_id)
+
+    def rows(self) -> list[Mapping[str, Any]]:
+        """What is written, request by request."""
+        return [{**self.values, "request_id": each, "lane": self.lane_of(each)} for each in self.of]
 
 
-def news(connection: sa.Connection, said: Sequence[Said]) -> list[Mapping[str, Any]]:
-    """Rows to write for what was said: all of it, but for redraws of which one stands already.
+def news(connection: sa.Connection, said: Sequence[Said]) -> list[Said]:
+    """What is to be written of what was said: all of it, but for redraws of which one stands already.
 
     A redraw shows what is true when it is delivered, so one that nobody has begun to deliver will show
     this change too, if it is not begun before the change is committed. Hence the lock: whoever claims
@@ -55,15 +64,19 @@ def news(connection: sa.Connection, said: Sequence[Said]) -> list[Mapping[str, A
     claimed may have been drawn already, however long ago the claim ran out.
     """
     standing = _hold_redraws(connection, [each for each in said if each.redraw])
-    rows = []
-    for each in said:
-        if each.redraw:
-            others = standing[each.thing]
-            if any(_does_for(other, each.values["data"]) for other in others):
-                continue
-            others.append(each.values["data"])
-        rows.append(each.values)
-    return rows
+    left = (_unsaid(each, standing) if each.redraw else each for each in said)
+    return [each for each in left if each.of]
+
+
+def _unsaid(each: Said, standing: _Standing) -> Said:
+    """Of those of which it does not stand; from now on it does."""
+    data, left = each.values["data"], list[str | None]()
+    for request_id in each.of:
+        others = standing[each.values["kind"], each.lane_of(request_id), request_id]
+        if not any(_does_for(other, data) for other in others):
+            others.append(data)
+            left.append(request_id)
+    return replace(each, of=left)
 
 
 def _does_for(waiting: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -71,14 +84,12 @@ def _does_for(waiting: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return waiting.items() <= wanted.items()
 
 
-def _hold_redraws(
-    connection: sa.Connection, wanted: Sequence[Said]
-) -> defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]]:
+def _hold_redraws(connection: sa.Connection, wanted: Sequence[Said]) -> _Standing:
     """Data of those that wait, by what they draw. They stay unclaimed until this transaction ends."""
-    found = defaultdict[tuple[str, str, str | None], list[Mapping[str, Any]]](list)
+    found: _Standing = defaultdict(list)
     if not wanted:
         return found
-    lanes = bulk.as_words({each.values["lane"] for each in wanted})
+    lanes = bulk.as_words({each.lane_of(one) for each in wanted for one in each.of})
     kinds = bulk.as_words({each.values["kind"] for each in wanted})
     for kind, lane, request_id, data in _STANDING.rows(connection, lanes=lanes, kinds=kinds):
         found[kind, lane, request_id].append(data)
@@ -101,9 +112,16 @@ _STANDING = Ready(
 )
 
 
-def write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Numbered in their order. A key that was used is not used again."""
-    bulk.insert(connection, _BOX, rows, but_taken=True)
+def write(connection: sa.Connection, said: Sequence[Said]) -> None:
+    """Numbered in their order, lane by lane. A key that was used is not used again."""
+    for many, some in itertools.groupby(said, key=lambda each: len(each.of) >= bulk.MANY):
+        if many:
+            for each in some:
+                places = {"request_id": EACH, "lane": each.lane}
+                bulk.insert_alike(connection, _BOX, each.values, places, each.of)
+        else:
+            rows = [row for each in some for row in each.rows()]
+            bulk.insert(connection, _BOX, rows, but_taken=True)
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> tuple[OutboxRow, ...]:

@@ -227,17 +227,23 @@ class Transaction(Reads):
         `key`: said once only, ever; a second time is ignored. `redraw`: it brings up to the record what
         stands in Slack, and has no words of its own; while such a one waits, a second is not needed.
         """
-        values = {
-            "kind": kind,
-            "request_id": request_id,
-            "lane": lane,
-            "data": mapping.plain(data or {}),
-            "not_before": not_before,
-            "key": key,
-            "created_at": self.at,
-            "attempts": 0,
-        }
-        self._said.append(outbox.Said(values=values, redraw=redraw))
+        when = {"not_before": not_before, "key": key}
+        self.say_of_each(kind, (request_id,), lane, data or {}, redraw=redraw, **when)
+
+    def say_of_each(
+        self,
+        kind: str,
+        request_ids: Sequence[str | None],
+        lane: str,
+        data: Mapping[str, Any],
+        *,
+        redraw: bool = False,
+        **when: Any,
+    ) -> None:
+        """As `say`, the same of each of these; EACH in `lane` stands for the request."""
+        row = {"kind": kind, "data": mapping.plain(data), "created_at": self.at, "attempts": 0}
+        row |= {"not_before": None, "key": None, **when}
+        self._said.append(outbox.Said(of=request_ids, lane=lane, values=row, redraw=redraw))
 
     def remember_message(self, ref: model.MessageRef) -> None:
         """This message is ours, and a click on it counts. Twice is the same as once."""
@@ -280,8 +286,8 @@ class Transaction(Reads):
 
     def _write_gathered(self) -> None:
         news = outbox.news(self.connection, self._said)  # waits for nobody: before the one lock
-        shared = [row for row in news if not self._has_to_itself(row)]
-        outbox.write(self.connection, [row for row in news if self._has_to_itself(row)])
+        shared = [said for said in news if not self._has_to_itself(said)]
+        outbox.write(self.connection, [said for said in news if self._has_to_itself(said)])
         if not self._events and not shared:
             return
         data = self._told()
@@ -290,16 +296,18 @@ class Transaction(Reads):
             tip.append(self.connection, self._linked(seq, prev, data))
         outbox.write(self.connection, shared)
 
-    def _has_to_itself(self, row: Mapping[str, Any]) -> bool:
-        """Whether it is of the lane of a grant that nobody else changes until we commit.
+    def _has_to_itself(self, said: outbox.Said) -> bool:
+        """Whether it is of lanes of grants that nobody else changes until we commit.
 
         Such rows are numbered in the order of commit anyway, and need no lock that all wait for. On
         SQLite whoever writes has all to itself, and one statement does for all rows.
         """
         if self._database.is_sqlite:
             return True
-        grant_id = row["request_id"]
-        return grant_id in self._changing and grant_id in row["lane"]
+        return all(
+            each is not None and each in self._changing and each in said.lane_of(each)
+            for each in said.of
+        )
 
     def _told(self) -> list[str]:
         """The data of the events as their texts have it. What is the same of many is told once."""

@@ -6,14 +6,17 @@ same transaction as the change they tell of. Of redraws of one thing that nobody
 enough; what has words of its own is always written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 from bot import store
 
 AUDIT_LANE = "audit"
 WEBHOOK_LANE = "webhook"
+
+About: TypeAlias = str | tuple[str, ...]  # a request, or several of which the same is said
 
 
 class Kind(StrEnum):
@@ -76,10 +79,15 @@ def home(tx: store.Transaction, *people: str) -> None:
         tx.say(Kind.HOME, None, f"home:{user}", {"user": user}, redraw=True)
 
 
-def redraw(tx: store.Transaction, request_id: str, *kinds: Kind) -> None:
+def redraw(tx: store.Transaction, about: About, *kinds: Kind) -> None:
     """Bring the card (and other messages edited in place) up to the record."""
     for kind in (Kind.CARD, *kinds):
-        tx.say(kind, request_id, lane_of(request_id), {}, redraw=True)
+        tx.say_of_each(kind, _each(about), lane_of(store.EACH), {}, redraw=True)
+
+
+def summary(tx: store.Transaction, about: About) -> None:
+    """What was done, in the thread."""
+    tx.say_of_each(Kind.SUMMARY, _each(about), lane_of(store.EACH), {})
 
 
 def correct(tx: store.Transaction, request_id: str, kind: Kind) -> None:
@@ -88,24 +96,30 @@ def correct(tx: store.Transaction, request_id: str, kind: Kind) -> None:
 
 
 def line(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
+    tx: store.Transaction, about: About, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """One line in the thread."""
-    tx.say(Kind.THREAD, request_id, lane_of(request_id), _data(what, at, figures))
+    data = _data(what, at, figures)
+    tx.say_of_each(Kind.THREAD, _each(about), lane_of(store.EACH), data)
 
 
 def tell(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
+    tx: store.Transaction, about: About, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """Tell the requester in a direct message."""
-    tx.say(Kind.TOLD, request_id, lane_of(request_id), _data(what, at, figures))
+    data = _data(what, at, figures)
+    tx.say_of_each(Kind.TOLD, _each(about), lane_of(store.EACH), data)
 
 
 def audit(
-    tx: store.Transaction, request_id: str, what: Line, at: datetime, /, **figures: object
+    tx: store.Transaction, about: About, what: Line, at: datetime, /, **figures: object
 ) -> None:
     """One line in the audit channel."""
-    tx.say(Kind.AUDIT, request_id, AUDIT_LANE, _data(what, at, figures))
+    tx.say_of_each(Kind.AUDIT, _each(about), AUDIT_LANE, _data(what, at, figures))
+
+
+def _each(about: About) -> Sequence[str]:
+    return (about,) if isinstance(about, str) else about
 
 
 def _data(what: Line, at: datetime, figures: Mapping[str, object]) -> dict[str, object]:

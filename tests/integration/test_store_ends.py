@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
-from bot.store import change, ends, tables
+from bot.store import bulk, ends, tables
 from tests.fixtures_store import NOON, approve, end, granted, submit
 
 ACTIVE, REVOKING = model.GrantStatus.ACTIVE, model.GrantStatus.REVOKING
@@ -136,7 +136,7 @@ def test_a_batch_is_recorded_without_those_that_are_somebody_elses_by_now(
 def test_what_is_alike_of_many_and_what_is_not_are_recorded_the_same(
     state: stores.Store, clock: clocks.ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change, "_MANY", 2)
+    monkeypatch.setattr(bulk, "MANY", 2)
     begun(state, clock, 5)
     grants = state.claim_ends(OPEN, LATER, "one", LEASE, 100)
     seen = [{"evidence": "none", "counts": [["read", each]]} for each in (1, 1, 2)]

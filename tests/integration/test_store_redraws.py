@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from bot import clock as clocks
 from bot import model
 from bot import store as stores
-from bot.store import turns
+from bot.store import bulk, tables, turns
 from bot.telling import notices
 from bot.telling.notices import Kind
 from tests.fixtures_store import ANA, KEY, NOON, submit
 
+ODD = 'O\'Brien {} %s "x" \N{GRINNING FACE}'
 CANCELLED = model.RequestStatus.CANCELLED
 
 
@@ -95,6 +96,35 @@ def test_within_one_transaction_too(state: stores.Store, request_id: str) -> Non
         notices.home(tx, "U0ANA")
         notices.home(tx, "U0BO", "U0ANA")
     assert [kind for kind, _ in waiting(state)] == ["home", "home"]
+
+
+def test_what_is_said_of_a_crowd_is_what_is_said_one_by_one(
+    state: stores.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"who": ODD, "cut": 2, "late": 0.5, "nobody": None}
+    told = list[list[tuple[object, ...]]]()
+    for many in (2, 1000):
+        monkeypatch.setattr(bulk, "MANY", many)
+        ids = tuple(submit(state).id for _ in range(4))
+        redraw(state, ids[1], Kind.LIVE)
+        with state.begin(ANA) as tx:
+            notices.redraw(tx, ids, Kind.LIVE)
+            notices.tell(tx, ids, notices.Line.ENDED, NOON)
+            notices.line(tx, ids, notices.Line.ENDED, NOON, **figures)
+            notices.summary(tx, ids)
+            notices.audit(tx, ids, notices.Line.ENDED, NOON, **figures)
+        told += [told_of(state, each) for each in ids]
+    kinds = ["card", "live", "told", "thread", "summary", "audit"]
+    assert [[row[0] for row in rows] for rows in told] == [kinds] * 8
+    assert all(rows == told[0] for rows in told)
+
+
+def told_of(store: stores.Store, request_id: str) -> list[tuple[object, ...]]:
+    """What waits of that request, as it was written; its id left out."""
+    query = sa.select(tables.outbox).where(tables.outbox.c.request_id == request_id)
+    with store.begin(ANA) as tx:
+        rows = tx.connection.execute(query.order_by(tables.outbox.c.id)).all()
+    return [(row.kind, row.lane.replace(request_id, "its"), *row[4:]) for row in rows]
 
 
 def test_each_request_and_each_person_has_a_redraw_of_its_own(
