@@ -86,12 +86,10 @@ def _stage(stack: ExitStack, sizes: stage.Sizes) -> stage.Stage:
     else:
         server = stack.enter_context(place.serving(folder / "older", bin_dir=programs))
         older = place.Place(server, "bench", tables=10)
-    bao = stack.enter_context(openbao.running(folder))
-    if bao is None:
+    baos = stack.enter_context(openbao.running(folder, at))
+    if not baos:
         _say("OpenBao's wheel cannot be had; its cases are left out.")
-    else:
-        bao.serve(at)
-    return stage.Stage(sizes=sizes, folder=folder, at=at, older=older, bao=bao)
+    return stage.Stage(sizes=sizes, folder=folder, at=at, older=older, baos=baos)
 
 
 def _say(words: str) -> None:
@@ -111,7 +109,7 @@ def _table(found: dict[str, kept.Found]) -> None:
 
 def _rows(found: dict[str, kept.Found]) -> Iterator[str]:
     heads = f"{'n':>7} {'p50 ms':>9} {'p95 ms':>9} {'per s':>8} {'× raw':>7} lost/doubled/failed"
-    yield f"\n{'case':34} {'impl':20} {heads}"
+    yield f"\n{'case':34} {'impl':26} {heads}"
     for each in _all(found, "lines"):
         numbers = [each.get(key) for key in ("p50_ms", "p95_ms", "rate")]
         shown = " ".join(
@@ -120,7 +118,7 @@ def _rows(found: dict[str, kept.Found]) -> Iterator[str]:
         )
         raw = each.get("ratios", {}).get("raw", "")
         counts = f"{each['lost']}/{each['doubled']}/{each['failed']}"
-        yield f"{each['case']:34} {each['impl']:20} {each['n']:>7} {shown} {raw:>7} {counts}"
+        yield f"{each['case']:34} {each['impl']:26} {each['n']:>7} {shown} {raw:>7} {counts}"
     yield ""
     for each in sorted(_all(found, "verdicts"), key=lambda row: int(row["goal"][1:])):
         said = f"{each['what']:78} {each['figure']:>20} {each['bound']:>10}"

@@ -110,6 +110,45 @@ class Core:
         return request_id
 
 
+class Served:
+    """Ours with record, audit and messages as one of the ways to be compared: from the decision on, by
+    the use cases themselves, to the proven end.
+    """
+
+    name = "ours-service"
+
+    def __init__(self, made: Core) -> None:
+        self._made = made
+        self._approved: list[str] = []
+
+    def approve(self, count: int) -> None:
+        """See to it that so many grants are waiting to be made."""
+        self._approved += [self._made.approved() for _ in range(count - len(self._approved))]
+
+    def grant(self, _size: int) -> str:
+        """Ten tables; where none is waiting, from the request on."""
+        grant_id = self._approved.pop() if self._approved else self._made.approved()
+        self._made.grants.activate(grant_id)
+        self._made.grants.reveal(grant_id, "U0ANA")
+        return grant_id
+
+    def end(self, held: str) -> None:
+        self.shut(held)
+        self.drop(held)
+
+    def shut(self, held: str) -> None:
+        """Nobody can log in, nobody is logged in, and that is on the record."""
+        self._made.grants.revoke_as_operator(held, "bench")
+        self._made.grants.close(held)
+
+    def drop(self, held: str) -> None:
+        """The role is gone, which is proven."""
+        self._made.grants.clean(held)
+
+    def close(self) -> None:
+        """The core is closed by whoever opened it."""
+
+
 @contextmanager
 def running(at: place.Place, url: str, **more: Any) -> Iterator[Core]:
     """A core, closed in the end; what it leaves behind must be right."""

@@ -29,7 +29,7 @@ def about(made: stage.Stage, *, size: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "postgresql": [p.version for p in (made.at, made.older) if p is not None],
-        "openbao": openbao.version() if made.bao is not None else None,
+        "openbao": openbao.version() if made.baos else None,
         "size": size,
         "code": code(),
     }

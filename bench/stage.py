@@ -1,4 +1,4 @@
-"""What a case finds: sizes, a folder, the place on the default server, and the peer where it runs."""
+"""What a case finds: sizes, a folder, the place on the default server, and the peers that run."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ class Stage:
     folder: Path
     at: place.Place
     older: place.Place | None  # on the oldest version, where it is installed
-    bao: openbao.Bao | None
+    baos: tuple[openbao.Bao, ...]  # on disk and in memory, or none
 
     @contextmanager
     def fresh(self) -> Iterator[place.Place]:

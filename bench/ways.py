@@ -39,6 +39,16 @@ class Way(Protocol):
         """Let go of connections."""
 
 
+class Stepped(Way, Protocol):
+    """One that keeps a record, on which access ends before the role is gone."""
+
+    def shut(self, held: Any) -> None:
+        """Nobody can log in, nobody is logged in."""
+
+    def drop(self, held: Any) -> None:
+        """The role is gone."""
+
+
 class _Sql:
     """What the ways in plain SQL share: a connection a thread, roles named alike."""
 

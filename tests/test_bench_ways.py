@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import measure, place, ways
+from bench import measure, openbao, place, ways
 from bench.cases import grants, switch
 
 
@@ -83,12 +83,21 @@ def test_the_kill_switch_is_judged_on_each_record_by_itself() -> None:
         kind: [_order(shut=shut, gone=1.0)] * 5
         for kind, shut in (("sqlite", 0.1), ("postgresql", 0.4))
     }
-    peers = {"openbao-membership": [0.0005] * 5}
-    rates = {"openbao-membership": 2000.0, "raw-batches": 20_000.0}
+    rates = {"raw-batches": 20_000.0}
+    peers = {}
+    for kept, seconds in ((openbao.DURABLE, 0.001), (openbao.MEMORY, 0.0005)):
+        bao = openbao.Bao(1, kept)
+        peers[bao, openbao.MEMBERSHIP] = [seconds] * 5
+        rates[openbao.named(bao, openbao.MEMBERSHIP)] = 1 / seconds
     told = {each.what: each for each in switch._compared(stage, rates, peers, orders)}
-    assert told["no access/s, sqlite, over openbao-membership"].figure == "5 (5 to 5)"
-    assert told["no access/s, postgresql, over openbao-membership"].figure == "1.25 (1.25 to 1.25)"
-    assert len(told) == 5
+    memory = "OpenBao in memory, which keeps nothing, by membership"
+    durable = "OpenBao, durable, by membership"
+    figures = {what: each.figure.split()[0] for what, each in told.items()}
+    assert figures[f"extreme: no access/s, sqlite, over {memory}"] == "5"
+    assert figures[f"extreme: no access/s, postgresql, over {memory}"] == "1.25"
+    assert figures[f"like with like: no access/s, sqlite, over {durable}"] == "10"
+    assert figures[f"like with like: removed and proven/s, sqlite, over {durable}"] == "1"
+    assert len(told) == 10
 
 
 def _order(*, shut: float, gone: float) -> switch._Order:

@@ -1,11 +1,22 @@
 """The cases by name; each yields lines and verdicts."""
 
-from bench.cases import beside, chat, companies, crashes, edges, ends, grants, hygiene, switch
+from bench.cases import (
+    beside,
+    chat,
+    companies,
+    crashes,
+    edges,
+    ends,
+    grants,
+    hygiene,
+    lifecycles,
+    switch,
+)
 from bench.stage import Case
 
 CASES: dict[str, Case] = {
     "grant": grants.overhead,
-    "lifecycles": grants.lifecycles,
+    "lifecycles": lifecycles.lifecycles,
     "tables": grants.tables,
     "beside": beside.beside,
     "live": grants.live_grants,

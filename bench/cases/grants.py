@@ -1,11 +1,11 @@
-"""G1 to G6: one grant, its end, many at once, and what grows with tables and with live grants."""
+"""G1, G2, G4 and G5: one grant, its end, and what grows with tables and with live grants."""
 
 import contextlib
 import functools
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,8 @@ from bench import core, measure, openbao, place, ways, wire
 from bench.measure import Line, Verdict, at_least, at_most
 from bench.stage import GOAL, Stage, Told
 
-_TURNS = 3
 _CLOSED = "access-ended"  # nobody can log in, nobody is logged in, and that is on the record
 _WALKS = 4  # rounds of raw SQL as the bot among many live grants
-_Rates = Mapping[str, list[float]]
 _DIRECT = {ways.VaultSql.name, openbao.DIRECT}
 _RAWS = {"raw": "the bot", "raw-superuser": "a superuser"}
 _LEAST = "raw SQL with the least record"
@@ -29,7 +27,8 @@ _JUDGED = (  # goal, step, the step of raw SQL it is measured by, bound
 )
 
 
-def _makers(stage: Stage, at: place.Place) -> dict[str, Callable[[], ways.Way]]:
+def makers(stage: Stage, at: place.Place) -> dict[str, Callable[[], ways.Way]]:
+    """What makes each way that keeps no record of ours, by its name."""
     plain: list[Any] = [
         ways.Raw,
         ways.RawSuperuser,
@@ -40,9 +39,9 @@ def _makers(stage: Stage, at: place.Place) -> dict[str, Callable[[], ways.Way]]:
     found: dict[str, Callable[[], ways.Way]] = {
         way.name: functools.partial(way, at) for way in plain
     }
-    if stage.bao is not None and at is stage.at:
-        for name in (openbao.MEMBERSHIP, openbao.DIRECT):
-            found[name] = functools.partial(openbao.Way, stage.bao, name)
+    if at is stage.at:
+        for bao, role in itertools.product(stage.baos, (openbao.MEMBERSHIP, openbao.DIRECT)):
+            found[openbao.named(bao, role)] = functools.partial(openbao.Way, bao, role)
     return found
 
 
@@ -57,7 +56,7 @@ def _turn(way: ways.Way, size: int) -> Any:
     return turn
 
 
-def _interleaved(
+def interleaved(
     at: place.Place, rounds: int, turns: Mapping[str, measure.Turn]
 ) -> dict[str, dict[str, list[float]]]:
     """By turns; apart from the rest, and after it, what changes privileges of tables themselves.
@@ -82,15 +81,16 @@ def overhead(stage: Stage) -> Iterator[Told]:
         if at is None:
             continue
         with (
-            ways.opened(*(make() for make in _makers(stage, at).values())) as all_ways,
+            ways.opened(*(make() for make in makers(stage, at).values())) as all_ways,
             contextlib.closing(ways.RawRecorded(at, _least(stage, at))) as least,
             core.state(stage.folder, "sqlite", at) as url,
             core.running(at, url) as made,
         ):
             turns = {name: _turn(way, 10) for name, way in all_ways.items()}
-            turns |= {"ours-service": _served(made), least.name: _recorded(least)}
+            turns[core.Served.name] = _served(core.Served(made))
+            turns[least.name] = functools.partial(_in_steps, least)
             rounds = stage.sizes.rounds if at is stage.at else stage.sizes.rounds // 3
-            found = _interleaved(at, rounds, turns)
+            found = interleaved(at, rounds, turns)
         for step, seconds in found.items():
             yield from measure.compared(f"{step}/pg{at.version}", 10, seconds)
         if at is stage.at:
@@ -98,21 +98,12 @@ def overhead(stage: Stage) -> Iterator[Told]:
             yield from _turns(at)
 
 
-def _served(made: core.Core) -> Any:
+def _served(way: core.Served) -> measure.Turn:
     """The same with record and audit: from the decision on, and to the proven end."""
 
     def turn() -> Mapping[str, float]:
-        grant_id = made.approved()
-        began = time.perf_counter()
-        made.grants.activate(grant_id)
-        made.grants.reveal(grant_id, "U0ANA")
-        granted = time.perf_counter()
-        made.grants.revoke_as_operator(grant_id, "bench")
-        made.grants.close(grant_id)
-        closed = time.perf_counter()
-        made.grants.clean(grant_id)
-        took = time.perf_counter() - granted
-        return {"grant": granted - began, "end": took, _CLOSED: closed - granted}
+        way.approve(1)
+        return _in_steps(way)
 
     return turn
 
@@ -121,20 +112,16 @@ def _least(stage: Stage, at: place.Place) -> Path:
     return stage.folder / f"recorded-{at.version}.sqlite3"
 
 
-def _recorded(way: ways.RawRecorded) -> Any:
-    """The least that a service can do in the same steps."""
-
-    def turn() -> Mapping[str, float]:
-        began = time.perf_counter()
-        held = way.grant(10)
-        granted = time.perf_counter()
-        way.shut(held)
-        closed = time.perf_counter()
-        way.drop(held)
-        took = time.perf_counter() - granted
-        return {"grant": granted - began, "end": took, _CLOSED: closed - granted}
-
-    return turn
+def _in_steps(way: ways.Stepped) -> Mapping[str, float]:
+    """What keeps a record tells too when access has ended."""
+    began = time.perf_counter()
+    held = way.grant(10)
+    granted = time.perf_counter()
+    way.shut(held)
+    closed = time.perf_counter()
+    way.drop(held)
+    took = time.perf_counter() - granted
+    return {"grant": granted - began, "end": took, _CLOSED: closed - granted}
 
 
 def _judged(found: Mapping[str, Mapping[str, list[float]]]) -> Iterator[Verdict]:
@@ -168,86 +155,6 @@ def _turns(at: place.Place) -> Iterator[Verdict]:
     yield measure.told("G2", "end, ours: turns on the target's wire", counts["G2"])
 
 
-def lifecycles(stage: Stage) -> Iterator[Told]:
-    """G3 and G6: whole lives of grants by 1, 4 and 16 clients; by 4 on the oldest server too."""
-    rates: dict[int, _Rates] = {}
-    for clients in (1, 4, 16):
-        rates[clients] = yield from _lived(stage, stage.at, clients, "lifecycles")
-    yield from _peers(stage, rates[4])
-    most = {
-        name: max(measure.ratio(rates[n][name], rates[1][name]) for n in (4, 16))
-        for name in ("ours", "raw-superuser")
-    }
-    limit = most["raw-superuser"].value
-    what = "rate at 4 or 16 clients over the rate at one"
-    yield at_least("G6", what, most["ours"], 1.5, limit=limit)
-    yield measure.told("G6", f"{what}: raw SQL as a superuser", limit)
-    if stage.older is not None:
-        yield from _lived(stage, stage.older, 4, f"lifecycles/pg{stage.older.version}")
-
-
-def _lived(stage: Stage, at: place.Place, clients: int, case: str) -> Generator[Told, None, _Rates]:
-    """By turns, each beginning with another; the rates of each turn by implementation."""
-    errors: dict[str, list[str]] = {}
-
-    def turn(make: Callable[[], ways.Way]) -> Mapping[str, float]:
-        seconds = stage.sizes.seconds / _TURNS
-        with ways.opened(way := make()):
-            rate, why = measure.together(clients, seconds, functools.partial(_live, way))
-        errors.setdefault(way.name, []).extend(why)
-        return {"rate": rate}
-
-    makers = _makers(stage, at)
-    makers[ways.RawScram.name] = functools.partial(ways.RawScram, at)
-    turns = {name: functools.partial(turn, make) for name, make in makers.items()}
-    found = _interleaved(at, _TURNS, turns)["rate"]
-    yield from _compared(case, clients, found, errors)
-    if at is stage.at:
-        words = f"failures of {clients} {'client' if clients == 1 else 'clients'}"
-        yield at_most("G6", words, len(errors["ours"]), 0)
-    return found
-
-
-def _live(way: ways.Way, _client: int) -> None:
-    way.end(way.grant(10))
-
-
-def _compared(
-    case: str, clients: int, found: _Rates, errors: Mapping[str, Sequence[str]]
-) -> Iterator[Line]:
-    """Each with its rate as a multiple of every other's."""
-    rates = {name: statistics.median(each) for name, each in found.items()}
-    for name, rate in rates.items():
-        yield Line(
-            case=case,
-            impl=name,
-            n=clients,
-            samples=_TURNS,
-            rate=round(rate, 1),
-            ratios={other: round(rate / r, 2) for other, r in rates.items() if other != name and r},
-            failed=len(errors[name]),
-            facts={"errors": ", ".join(sorted(set(errors[name])))} if errors[name] else {},
-        )
-
-
-def _peers(stage: Stage, rates: _Rates) -> Iterator[Verdict]:
-    """G3, and what the statements alone reach of it: no order of our own work gets beyond that."""
-    if stage.bao is None:
-        what = "lifecycles/s beside OpenBao, whose wheel cannot be had here"
-        yield Verdict(goal="G3", what=what, figure="", bound="", met=None)
-        return
-    for name, words, bound in (
-        (openbao.MEMBERSHIP, "OpenBao's best", 2.5),
-        (openbao.DIRECT, "OpenBao as documented", 6.0),
-    ):
-        over = {way: measure.ratio(each, rates[name]) for way, each in rates.items()}
-        limit, what = over["raw-scram"].value, f"lifecycles/s over {words}, 4 clients"
-        yield at_least("G3", what, over["ours"], bound, limit=limit)
-        yield measure.told("G3", f"{what}: raw SQL, a fresh verifier for each", limit)
-        reached = over["raw-superuser"].value
-        yield measure.told("G3", f"{what}: raw SQL, one verifier for all", reached)
-
-
 def tables(stage: Stage) -> Iterator[Told]:
     """G4: what a grant and its end cost for 1, 10, 100 and 1,000 tables."""
     chosen: list[ways.Way] = [ways.Raw(stage.at), ways.Ours(stage.at), ways.VaultSql(stage.at)]
@@ -258,7 +165,7 @@ def tables(stage: Stage) -> Iterator[Told]:
             for size in place.SIZES
             if name != "vault-sql" or size <= 100 or stage.sizes.rounds > 20
         }
-        found = _interleaved(stage.at, max(4, stage.sizes.rounds // 3), turns)
+        found = interleaved(stage.at, max(4, stage.sizes.rounds // 3), turns)
     for step, by in found.items():
         for name in all_ways:
             sizes = {s: by[f"{name}/{s}"] for s in place.SIZES if f"{name}/{s}" in by}
