@@ -19,6 +19,7 @@ from db_grants.spec import (
     FoundRole,
     GrantSpec,
     ManagedRole,
+    Near,
     Removed,
     Scope,
     Survey,
@@ -37,13 +38,14 @@ class Engine(Protocol):
     def bootstrap(self, scopes: Sequence[Scope]) -> str:
         """The SQL a DBA runs once, as text: bot role, bookkeeping, scope roles. Needs no connection."""
 
-    def create(self, spec: GrantSpec) -> ManagedRole:
+    def create(self, spec: GrantSpec, near: Near | None = None) -> ManagedRole:
         """Make the role of this grant, verify it in the catalogue, return it. No password is set yet.
 
         What has not been committed within the engine's deadline, by the server's clock, never is:
         also when the caller was paused in the middle.
         Called again for the same grant it brings a half-made role to the asked state.
-        Raises InvalidScope, NotPrepared, ForeignRole (final); TargetUnavailable, OutcomeUnknown.
+        Raises InvalidScope, NotPrepared, ForeignRole (final); TargetUnavailable, OutcomeUnknown; and
+        ClockUnsure, having made nothing, where the server's clock is not surely `near`.
         """
 
     def describe(self, spec: GrantSpec) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ class OutcomeUnknown(DbGrantsError):
     """The connection was lost at a moment when the change may or may not have been committed."""
 
 
+class ClockUnsure(DbGrantsError):
+    """The target's clock may be too far from ours; nothing was made."""
+
+
 class RoleMissing(DbGrantsError):
     """The managed role does not exist (any more)."""
 

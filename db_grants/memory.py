@@ -22,6 +22,7 @@ from db_grants.spec import (
     FoundRole,
     GrantSpec,
     ManagedRole,
+    Near,
     Privilege,
     Removed,
     Scope,
@@ -101,9 +102,11 @@ class MemoryEngine:
         labels = "; ".join(table.label for table in spec.scope.tables)
         return (f"Make the role {spec.role_name}", f"Allow: {labels}", "Let it log in")
 
-    def create(self, spec: GrantSpec) -> ManagedRole:
+    def create(self, spec: GrantSpec, near: Near | None = None) -> ManagedRole:
         """See `db_grants.engine.Engine.create`."""
         self._begin("create", spec.role_name)
+        if near is not None and not near.holds(self._clock() + self.ahead):
+            raise errors.ClockUnsure
         _check_scope(spec.scope)
         if not self._is_prepared(spec.scope):
             raise errors.NotPrepared(f"The target lacks the role of {spec.scope.name}.")

@@ -5,7 +5,7 @@ database's own spelling (unquoted, any legal characters); they are quoted only w
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 CONNECTIONS = 4  # at a time, with one grant
@@ -60,6 +60,28 @@ class GrantSpec:
     expires_at: datetime
     connection_limit: int = CONNECTIONS
     log_statements: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """What a server's clock must be near to: our time when it was asked."""
+
+    at: datetime
+    within: timedelta
+
+    @property
+    def earliest(self) -> datetime:
+        """A clock that says less is too far behind."""
+        return self.at - self.within
+
+    @property
+    def latest(self) -> datetime:
+        """A clock that says more is too far ahead, or was asked late."""
+        return self.at + self.within
+
+    def holds(self, told: datetime) -> bool:
+        """Whether a clock that says `told` is surely near."""
+        return self.earliest <= told <= self.latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

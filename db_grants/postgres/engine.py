@@ -35,6 +35,7 @@ from db_grants.spec import (
     FoundRole,
     GrantSpec,
     ManagedRole,
+    Near,
     Removed,
     Scope,
     Survey,
@@ -99,15 +100,17 @@ class PostgresEngine:
         )
         return tuple(step.description for step in plan.create(spec, unmet))
 
-    def create(self, spec: GrantSpec) -> ManagedRole:
+    def create(self, spec: GrantSpec, near: Near | None = None) -> ManagedRole:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
         end = time.monotonic() + self._deadline
         self._passwords.begin()  # soon after somebody opens the credentials
         with self._links.link() as link:
             server = link.server()
-            made = quick.created(link, spec, end)
+            made = quick.created(link, spec, end, near)
         if made is not None:
             return dataclasses.replace(made, server=server)
+        if near is not None and not near.holds(self.server_time()):
+            raise errors.ClockUnsure
         for _ in range(_TRIES - 1):
             try:
                 return self._create(spec, end)

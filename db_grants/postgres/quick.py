@@ -14,11 +14,14 @@ from psycopg import sql
 
 from db_grants import errors, naming
 from db_grants.postgres import atoms, deputy, inspect, links, plan, queries
-from db_grants.spec import GrantSpec, ManagedRole
+from db_grants.spec import GrantSpec, ManagedRole, Near
 
 BEGIN, COMMIT = sql.SQL("BEGIN"), sql.SQL("COMMIT")
 # What waits for longer than this waits for somebody with a purpose, and is not the plain case.
 HASTE = sql.SQL("SET LOCAL lock_timeout = 100")
+# A plan is kept for long, and may have been made when there were few roles, or none counted.
+_BY_INDEX = sql.SQL("SET LOCAL enable_seqscan = off")
+_ANY_TIME = ("-infinity", "infinity")
 
 
 def tried(link: links.Link, *statements: sql.Composable) -> list[links.Rows] | None:
@@ -32,8 +35,20 @@ def tried(link: links.Link, *statements: sql.Composable) -> list[links.Rows] | N
         return None
 
 
-def created(link: links.Link, spec: GrantSpec, end: float) -> ManagedRole | None:
-    """The role of a grant nobody made yet, on a target prepared for it; never after `end`."""
+def created(link: links.Link, spec: GrantSpec, end: float, near: Near | None) -> ManagedRole | None:
+    """The role of a grant nobody made yet, on a target prepared for it; never after `end`, nor while
+    the server's clock is not `near`.
+    """
+    done = tried(link, *plan.opening(spec)[1:], *making(link, spec, end, near), COMMIT)
+    if not done or not done[-2]:
+        return None
+    return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=done[-2][0]["oid"])
+
+
+def making(
+    link: links.Link, spec: GrantSpec, end: float, near: Near | None
+) -> list[sql.Composable]:
+    """What makes it inside a transaction; the last of these fails unless it came out right."""
     carried = atoms.carried(spec.scope)
     state = inspect.TargetState(version=link.version, granted_exists=True, role=None)
     made = _made(link.version)
@@ -46,12 +61,9 @@ def created(link: links.Link, spec: GrantSpec, end: float) -> ManagedRole | None
         carried.digest,
         spec.log_statements,
         link.clock_at(end),
+        *(map(plan.instant, (near.earliest, near.latest)) if near else _ANY_TIME),
     )
-    steps = deputy.making(link, spec, state)
-    done = tried(link, *plan.opening(spec)[1:], *steps, check, COMMIT)
-    if not done or not done[-2]:
-        return None
-    return ManagedRole(grant_id=spec.grant_id, name=spec.role_name, oid=done[-2][0]["oid"])
+    return [_BY_INDEX, *deputy.making(link, spec, state), check]
 
 
 def changed(link: links.Link, role: ManagedRole, end: float, *steps: sql.Composable) -> bool:
@@ -68,7 +80,7 @@ def _made(version: int) -> queries.Prepared:
     inherits = "m.inherit_option" if version >= inspect.INHERIT_OPTION else "r.rolinherit"
     return queries.prepared(
         "made",
-        "text, int, timestamptz, text, text, bool, timestamptz",
+        "text, int, timestamptz, text, text, bool, timestamptz, timestamptz, timestamptz",
         inherits=sql.SQL(inherits),
         bookkeeping=naming.BOOKKEEPING,
     )

@@ -10,6 +10,7 @@ from db_grants.spec import (
     Closed,
     Credential,
     Evidence,
+    Near,
     Privilege,
     Removed,
     TableScope,
@@ -51,6 +52,28 @@ def test_revealing_again_makes_a_new_password_and_ends_the_old_one(world: World)
 def test_creating_again_gives_the_same_role(world: World) -> None:
     spec = world.spec()
     assert world.engine.create(spec) == world.engine.create(spec)
+
+
+@pytest.mark.parametrize("seconds", [-31, 31])
+def test_nothing_is_made_where_the_clock_is_not_surely_near(world: World, seconds: int) -> None:
+    spec, now = world.spec(), world.engine.server_time()
+    far = Near(at=now + timedelta(seconds=seconds), within=timedelta(seconds=30))
+    with pytest.raises(errors.ClockUnsure):
+        world.engine.create(spec, far)
+    assert world.engine.find(spec.grant_id, spec.role_name) is None
+    assert world.engine.create(spec, Near(at=now, within=timedelta(seconds=30)))
+
+
+def test_nor_is_what_is_there_brought_to_what_it_should_be(world: World) -> None:
+    """That takes more than one step, each of which asks."""
+    spec, now = world.spec(), world.engine.server_time()
+    role = world.engine.create(spec)
+    later = replace(spec, expires_at=spec.expires_at + timedelta(hours=1))
+    with pytest.raises(errors.ClockUnsure):
+        world.engine.create(later, Near(at=now + timedelta(hours=1), within=timedelta(minutes=1)))
+    (found,) = world.engine.managed()
+    assert found.expires_at == spec.expires_at
+    assert world.engine.create(later, Near(at=now, within=timedelta(minutes=1))) == role
 
 
 def test_a_role_that_is_not_ours_is_refused(world: World) -> None:

@@ -93,11 +93,13 @@ BEGIN
     END IF;
     EXECUTE format('GRANT %I TO %I', carried, name) || CASE WHEN since_16 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
     EXECUTE format('GRANT %I TO %I', {bookkeeping}, name) || CASE WHEN since_16 THEN ' WITH INHERIT FALSE, SET FALSE' ELSE '' END;
-    -- Each is looked up by an index: as a count, or the server would rather read all there are.
-    IF (SELECT count(*) FROM pg_roles g, jit_admin.scope_roles s, pg_roles r, pg_auth_members m
-         WHERE g.rolname = carried AND s.role = g.oid AND s.kind IN ('entitlement', 'narrowed')
-           AND r.rolname = furnish_role.name AND m.member = r.oid AND m.roleid = g.oid
-           AND NOT (g.rolsuper OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication OR g.rolbypassrls)) = 0 THEN
+    -- One after the other: joined, the server would rather read all members there are, for each of them.
+    IF NOT EXISTS (
+        SELECT FROM pg_auth_members m
+         WHERE m.member = (SELECT r.oid FROM pg_roles r WHERE r.rolname = furnish_role.name)
+           AND m.roleid = (SELECT g.oid FROM pg_roles g JOIN jit_admin.scope_roles s ON s.role = g.oid
+                            WHERE g.rolname = carried AND s.kind IN ('entitlement', 'narrowed')
+                              AND NOT (g.rolsuper OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication OR g.rolbypassrls))) THEN
         RAISE EXCEPTION 'the role % is not for temporary roles', carried USING ERRCODE = '42501';
     END IF;
 END
