@@ -30,7 +30,8 @@ ENGINE = {
     "remove": (1, 1),
 }
 # Turns on the record's wire and transactions that write to it, of each use case.
-RECORD = {"activate": (10, 2), "reveal": (5, 1), "close": (12, 3), "clean": (7, 2)}
+RECORD = {"activate": (7, 2), "reveal": (5, 1), "close": (12, 3), "clean": (7, 2)}
+TARGET = {"activate": 1, "reveal": 1}  # turns on the target's wire meanwhile
 _MANY = 40
 
 
@@ -90,19 +91,29 @@ def _record(at: place.Place, folder: Path) -> Iterator[Found]:
     with (
         place.serving(folder / "record") as other,
         wire.relayed(other.port) as relay,
+        wire.relayed(at.server.port) as target,
     ):
         with psycopg.connect(other.admin_url, autocommit=True) as admin:
             admin.execute("ALTER SYSTEM SET autovacuum = off")
             admin.execute("SELECT pg_reload_conf()")
             admin.execute(sql.SQL("CREATE DATABASE state"))
         kept = _Server(other.url_for_admin("state"))
-        with core.running(at, relay.url(other.url_for_admin("state"))) as made:
+        url, engine = relay.url(other.url_for_admin("state")), at.engine(target.url(at.bot_url))
+
+        def counted(step: Callable[[], object]) -> tuple[wire.Count, int]:
+            before = target.turns
+            return wire.counted(kept, relay, step), target.turns - before
+
+        with core.running(at, url, engine=engine) as made:
             for _ in range(2):
                 steps = _steps(made.grants, made.approved())
-                found = {name: wire.counted(kept, relay, step) for name, step in steps.items()}
+                found = {name: counted(step) for name, step in steps.items()}
         for step, (turns, commits) in RECORD.items():
-            yield f"{step}: turns on the record's wire", found[step].turns, turns
-            yield f"{step}: writing transactions on the record", found[step].commits, commits
+            record, _ = found[step]
+            yield f"{step}: turns on the record's wire", record.turns, turns
+            yield f"{step}: writing transactions on the record", record.commits, commits
+        for step, turns in TARGET.items():
+            yield f"{step}, by the service: turns on the target's wire", found[step][1], turns
 
 
 def _steps(grants: grants_.Grants, grant_id: str) -> dict[str, Callable[[], object]]:

@@ -5,8 +5,8 @@ A grant is ACTIVE only after the engine has verified it. Whatever leaves doubt a
 the target goes through an end (REVOKING, activation unknown), which proves that nothing does.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,7 +25,12 @@ _log = structlog.get_logger(__name__)
 ACTIVATE_WITHIN = timedelta(minutes=10)
 
 _WANTED = frozenset({model.GrantStatus.ACTIVATING, model.GrantStatus.ACTIVE})
-_FINAL = (target_errors.InvalidScope, target_errors.NotPrepared, target_errors.ForeignRole)
+_FINAL = (
+    target_errors.InvalidScope,
+    target_errors.NotPrepared,
+    target_errors.ForeignRole,
+    skew.TooFar,
+)
 
 
 class Activation:
@@ -50,22 +55,41 @@ class Activation:
 
     def attempt(self, grant_id: str) -> model.Grant:
         """Try once, unless another replica does. A target's failure is recorded, not raised."""
-        activating = model.GrantStatus.ACTIVATING
-        with self._claims.hold_for(grant_id, activating, claims.MAKING, self._intend) as intent:
-            if intent is None:
+        request, grant = self._store.pair(grant_id)
+        if grant.status is not model.GrantStatus.ACTIVATING:
+            return grant
+        now, engine = self._clock.now(), places.engine_of(self._engines, grant)
+        if now >= grant.activate_by:
+            return self._abandon(grant, "time to activate is over")
+        if engine is None:
+            return self._abandon(grant, f"no connection to {grant.target} is set up")
+        with self._claims.hold_for(  # no event: the deadline is told once it is live
+            grant,
+            claims.MAKING,
+            expires_at=now + grant.duration,
+            attempts=grant.attempts + 1,
+            next_attempt_at=now + retry.pause(grant.attempts + 1),
+        ) as intended:
+            if intended is None:
                 return self._store.grant(grant_id)
-            tried = self._attempt(intent)
+            tried = self._attempt(request, intended, engine)
         self._wake()  # what it became may have waited for our claim to end
         return tried
 
-    def _attempt(self, intent: "_Intent") -> model.Grant:
-        grant, engine = intent.grant, intent.engine
-        if engine is None:
-            self._claims.note_over((grant,))
-            return grant
+    def _abandon(self, grant: model.Grant, why: str) -> model.Grant:
+        """Give up what cannot be tried any more."""
+        with self._claims.hold(grant.id, grant.status, claims.MAKING) as held:
+            if held is not None:
+                with contextlib.suppress(errors.Conflict):  # ended by somebody in this instant
+                    return self._give_up(held, why)
+        return self._store.grant(grant.id)
+
+    def _attempt(
+        self, request: model.AccessRequest, grant: model.Grant, engine: engines_.Engine
+    ) -> model.Grant:
         faults.checkpoint("activation-intended")
         try:
-            return self._make(intent.request, grant, engine)
+            return self._make(request, grant, engine)
         except errors.Conflict:  # ended by somebody meanwhile; that end finds what we made
             if not self._is_ours(grant):
                 self._undo(grant, engine)
@@ -98,34 +122,10 @@ class Activation:
         with self._store.begin(store.SYSTEM) as tx:
             tx.record("grant.late_role_removed", grant.id, {"role_name": role.name})
 
-    def _intend(self, tx: store.Transaction, grant: model.Grant) -> "_Intent":
-        request, engine = tx.request(grant.id), places.engine_of(self._engines, grant)
-        if tx.at >= grant.activate_by:
-            over = _write_off(tx, grant, "time to activate is over")
-            return _Intent(request=request, grant=over, engine=None)
-        if engine is None:
-            over = _write_off(tx, grant, f"no connection to {grant.target} is set up")
-            return _Intent(request=request, grant=over, engine=None)
-        intended = tx.note_grant(
-            grant.id,
-            model.GrantStatus.ACTIVATING,
-            event=None,  # recorded when it was approved; the deadline is told once it is live
-            expires_at=tx.at + grant.duration,
-            fence=grant.fence,
-            goes_on=True,
-            attempts=grant.attempts + 1,
-            next_attempt_at=tx.at + retry.pause(grant.attempts + 1),
-        )
-        return _Intent(request=request, grant=intended, engine=engine)
-
     def _make(
         self, request: model.AccessRequest, grant: model.Grant, engine: engines_.Engine
     ) -> model.Grant:
         try:
-            measured = self._skew.check(grant.target)
-            if measured.large:
-                why = skew.sentence(measured)
-                return self._give_up(grant, why, nothing_exists=grant.attempts == 1)
             role = self._create(engine, _spec_of(request, grant), grant)
         except _FINAL as error:
             return self._give_up(grant, str(error), nothing_exists=grant.attempts == 1)
@@ -140,10 +140,13 @@ class Activation:
         """Make the role; when the answer was lost, ask for the same once more, which settles it."""
         self._ensure_ours(grant)
         try:
-            return engine.create(wanted)
+            return engine.create(wanted, self._skew.near(grant.target))
+        except target_errors.ClockUnsure:
+            self._skew.ensure_near(grant.target)
         except target_errors.OutcomeUnknown:
-            self._ensure_ours(grant)
-            return engine.create(wanted)
+            pass
+        self._ensure_ours(grant)
+        return engine.create(wanted)
 
     def _ensure_ours(self, grant: model.Grant) -> None:
         if not self._claims.ensured(grant):
@@ -212,15 +215,6 @@ class Activation:
         self._claims.note_over((over,))
         self._wake()
         return over
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Intent:
-    """What is to be made, and where; nowhere: it was given up."""
-
-    request: model.AccessRequest
-    grant: model.Grant
-    engine: engines_.Engine | None
 
 
 def _write_off(

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 
@@ -22,8 +21,6 @@ from bot import clock as clocks
 from bot import errors, model, store
 
 _log = structlog.get_logger(__name__)
-
-Intended = TypeVar("Intended")
 
 # A role must not come to be when another has taken over: `Engine.create` ends within 10 s of its
 # call, and a claim on making is no older than FRESH then, or renewed.
@@ -69,20 +66,13 @@ class Claims:
 
     @contextlib.contextmanager
     def hold_for(
-        self,
-        grant_id: str,
-        expected: model.GrantStatus,
-        lease: timedelta,
-        intend: Callable[[store.Transaction, model.Grant], Intended],
-    ) -> Iterator[Intended | None]:
-        """As `hold`; what is intended with the grant is recorded together with the claim."""
-        began, intended = self._passed(), None
-        with self._store.begin(store.SYSTEM) as tx:
-            grant = tx.claim_grant(grant_id, expected, self.name, lease)
-            if grant is not None:
-                intended = intend(tx, grant)
-        with self._holding(() if grant is None else (grant,), lease, began):
-            yield intended
+        self, grant: model.Grant, lease: timedelta, **intended: object
+    ) -> Iterator[model.Grant | None]:
+        """As `hold`, as nobody has claimed it since it was read; with what is intended with it."""
+        began = self._passed()
+        held = self._store.claim_for(grant, self.name, lease, **intended)
+        with self._holding(() if held is None else (held,), lease, began):
+            yield held
 
     @contextlib.contextmanager
     def hold_ends(

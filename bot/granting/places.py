@@ -82,7 +82,7 @@ class EndsOnly:
     def __getattr__(self, name: str) -> object:
         return getattr(self._engine, name)
 
-    def create(self, _spec: spec.GrantSpec) -> spec.ManagedRole:
+    def create(self, _spec: spec.GrantSpec, _near: spec.Near | None = None) -> spec.ManagedRole:
         """Raises TargetUnavailable, always."""
         raise target_errors.TargetUnavailable(f"Nothing is granted just now: {self._why}")
 

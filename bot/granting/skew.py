@@ -2,6 +2,8 @@
 
 Deadlines are kept twice: by us, and by the target's own VALID UNTIL. Clocks too far apart would make
 these two different times, so nothing is granted then, and somebody is told. Ends go on regardless.
+What makes a role tells the server the time here, and is refused where that is not surely near; then it
+is measured whether it is too far.
 
 While the machine's clock is ahead of the time that passed here (`leap`), it is the machine's that is
 measured, and nothing is granted at all.
@@ -21,6 +23,7 @@ from bot import model, store
 from bot.granting import leap as leaps
 from db_grants import engine as engines_
 from db_grants import errors as target_errors
+from db_grants import spec
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +48,10 @@ class Measured:
     def large(self) -> bool:
         """Whether it forbids granting."""
         return abs(self.ahead) > LIMIT
+
+
+class TooFar(target_errors.DbGrantsError):
+    """The clock of a target is too far from ours for anything to be granted there."""
 
 
 class Skew:
@@ -76,18 +83,26 @@ class Skew:
             return
         self._keep(measured)
 
-    def check(self, target: str) -> Measured:
-        """Measure before granting; kept when it is large.
+    def near(self, target: str) -> spec.Near:
+        """What the clock there must be near to just now, for anything to be granted.
 
-        Raises TargetUnavailable while the machine's clock is doubted, and what the engine raises.
+        Raises TargetUnavailable while the machine's clock is doubted, or where there is no such target.
         """
         leap = self._clock.leap()
         if leap:
             raise target_errors.TargetUnavailable(f"{sentence(self._of_machine(leap))}.")
+        self._engine(target)
+        return spec.Near(at=self._clock.now(), within=LIMIT)
+
+    def ensure_near(self, target: str) -> None:
+        """Measure a clock that was not surely near; kept when it is too far.
+
+        Raises TooFar then, and what the engine raises.
+        """
         measured = self._measured(target)
         if measured.large:
             self._keep(measured)
-        return measured
+            raise TooFar(sentence(measured))
 
     def settle(self) -> tuple[model.Grant, ...]:
         """What follows from a leap of the machine's clock: grants that are over by two clocks."""

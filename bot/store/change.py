@@ -93,10 +93,9 @@ def write(
 ) -> model.Grant | None:
     """Set those columns of a grant that is `expected` and, by `fence`, nobody else's; as it is then."""
     statement = _writing(tuple(sorted(changed)), fenced=fence is not None)
-    given = {f"new_{name}": value for name, value in changed.items()}
-    given |= {"old_id": grant_id, "expected": expected}
-    given |= {} if fence is None else {"old_fence": fence}
-    row = statement.first(connection, **given)
+    held = {} if fence is None else {"old_fence": fence}
+    new = given(changed)
+    row = statement.first(connection, old_id=grant_id, expected=expected, **held, **new)
     return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
 
 
@@ -108,8 +107,8 @@ def write_unread(
 ) -> bool:
     """As `write`, for whoever does not want to know what it is then; whether it was `expected`."""
     statement = _writing_unread(tuple(sorted(changed)))
-    given = {f"new_{name}": value for name, value in changed.items()}
-    return statement.run(connection, old_id=grant_id, expected=expected, **given) == 1
+    new = given(changed)
+    return statement.run(connection, old_id=grant_id, expected=expected, **new) == 1
 
 
 def write_all(connection: sa.Connection, kinds: Iterable[Written]) -> None:
@@ -130,15 +129,13 @@ def write_alike(
 ) -> None:
     """Set those columns of all these grants to the same."""
     statement = _writing_alike(tuple(sorted(changed)))
-    given = {f"new_{name}": value for name, value in changed.items()}
-    statement.run(connection, ids=bulk.as_words(ids), **given)
+    statement.run(connection, ids=bulk.as_words(ids), **given(changed))
 
 
 @functools.cache
 def _writing_alike(names: tuple[str, ...]) -> Ready:
     alike = sa.update(_GRANT).where(bulk.Among(_GRANT.c.id, "ids"))
-    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
-    return Ready(lambda _: alike.values(values))
+    return Ready(lambda _: alike.values(binds(names)))
 
 
 @functools.cache
@@ -157,8 +154,17 @@ def _writing_unread(names: tuple[str, ...]) -> Ready:
 def _update(names: tuple[str, ...], *, fenced: bool) -> sa.Update:
     held = [_GRANT.c.id == sa.bindparam("old_id"), _GRANT.c.status == sa.bindparam("expected")]
     held += [_GRANT.c.fence == sa.bindparam("old_fence")] if fenced else []
-    values = {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
-    return sa.update(_GRANT).where(*held).values(values)
+    return sa.update(_GRANT).where(*held).values(binds(names))
+
+
+def binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
+    """New values of these columns, to be `given` later."""
+    return {name: sa.bindparam(f"new_{name}", type_=_GRANT.c[name].type) for name in names}
+
+
+def given(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for `binds`."""
+    return {f"new_{name}": value for name, value in changed.items()}
 
 
 def told(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,16 @@ The number (the fence) is asked for by every write that follows outside work, so
 longer than the lease, and then wakes, finds the number changed and can record nothing.
 """
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from bot import model
-from bot.store import mapping, tables, upsert
+from bot.store import change, mapping, tables, upsert
 from bot.store.instant import Instant, free
 from bot.store.ready import Ready
 
@@ -19,23 +22,21 @@ _FORGOTTEN = timedelta(days=1)  # a replica not heard of for so long is no longe
 
 
 _TAKEN = mapping.columns_of(model.Grant, _GRANT)
-_TAKE = Ready(
-    lambda _: (
-        sa.update(_GRANT)
-        .where(
-            _GRANT.c.id == sa.bindparam("old_id"),
-            _GRANT.c.status == sa.bindparam("expected"),
-            free(_GRANT.c.claimed_until),
-        )
-        .values(
-            fence=_GRANT.c.fence + 1,
-            claimed_by=sa.bindparam("holder"),
-            claimed_until=Instant("seconds"),
-        )
-        .returning(*_TAKEN)
-    ),
-    _TAKEN,
+_TAKING = (
+    sa.update(_GRANT)
+    .where(
+        _GRANT.c.id == sa.bindparam("old_id"),
+        _GRANT.c.status == sa.bindparam("expected"),
+        free(_GRANT.c.claimed_until),
+    )
+    .values(
+        fence=_GRANT.c.fence + 1,
+        claimed_by=sa.bindparam("holder"),
+        claimed_until=Instant("seconds"),
+    )
+    .returning(*_TAKEN)
 )
+_TAKE = Ready(lambda _: _TAKING, _TAKEN)
 _RENEW = Ready(
     lambda _: (
         sa.update(_GRANT)
@@ -75,6 +76,33 @@ def take(
         seconds=lease.total_seconds(),
     )
     return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
+
+
+def take_for(
+    connection: sa.Connection,
+    grant: model.Grant,
+    holder: str,
+    lease: timedelta,
+    intended: Mapping[str, Any],
+) -> model.Grant | None:
+    """As `take`, with what is intended, which was worked out from `grant`: nobody claimed it since."""
+    change.check(intended)
+    row = _taking_for(tuple(sorted(intended))).first(
+        connection,
+        old_id=grant.id,
+        expected=grant.status,
+        old_fence=grant.fence,
+        holder=holder,
+        seconds=lease.total_seconds(),
+        **change.given(intended),
+    )
+    return None if row is None else mapping.value_of(model.Grant, _GRANT, row)
+
+
+@functools.cache
+def _taking_for(names: tuple[str, ...]) -> Ready:
+    unchanged = _GRANT.c.fence == sa.bindparam("old_fence")
+    return Ready(lambda _: _TAKING.where(unchanged).values(change.binds(names)), _TAKEN)
 
 
 def renew(connection: sa.Connection, grant_id: str, fence: int, lease: timedelta) -> bool:

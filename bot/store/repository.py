@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -90,6 +90,15 @@ class Store(Reads):
         """
         with self._database.lease(once=True) as connection:
             return claims.take(connection, grant_id, expected, holder, lease)
+
+    def claim_for(
+        self, grant: model.Grant, holder: str, lease: timedelta, **intended: Any
+    ) -> model.Grant | None:
+        """As `claim_grant`, of a grant that nobody has claimed since it was read; with what is intended
+        with it, by its fields. That is durable as anything recorded.
+        """
+        with self._database.write_once() as connection:
+            return claims.take_for(connection, grant, holder, lease, intended)
 
     def renew_grant(self, grant_id: str, fence: int, lease: timedelta) -> bool:
         """Work on it for `lease` from now on; false when it is no longer ours to work on."""

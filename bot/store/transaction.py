@@ -6,13 +6,13 @@ so that the chain is serial for the shortest time and numbers are handed out in 
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import errors, model
-from bot.store import chain, change, claims, ends, mapping, outbox, tables, tip, turns, upsert
+from bot.store import chain, change, ends, mapping, outbox, tables, tip, turns, upsert
 from bot.store.actor import Actor
 from bot.store.database import Database
 from bot.store.reads import Reads
@@ -113,12 +113,6 @@ class Transaction(Reads):
         told = ("target", "role_name", "duration", "expires_at", "activate_by")
         self.record("grant.activating", grant.id, {name: values[name] for name in told})
 
-    def claim_grant(
-        self, grant_id: str, expected: model.GrantStatus, holder: str, lease: timedelta
-    ) -> model.Grant | None:
-        """As Store.claim_grant, together with what is intended."""
-        return claims.take(self.connection, grant_id, expected, holder, lease)
-
     def move_grant(
         self,
         grant_id: str,
@@ -190,16 +184,15 @@ class Transaction(Reads):
         *,
         event: str | None,
         fence: int | None = None,
-        goes_on: bool = False,
         **changes: Any,
     ) -> model.Grant:
         """Change fields of a grant that stays in its status.
 
         `event` names the audit event; None is for bookkeeping that tells an auditor nothing.
-        `fence`: the claim under which the work for it is done; it ends here unless the work `goes_on`.
+        `fence`: the claim under which the work for it was done, which ends with it.
         Conflict: it is no longer in `expected`, or (by `fence`) somebody else works on it by now.
         """
-        grant = self._change_grant(grant_id, expected, expected, changes, fence, goes_on=goes_on)
+        grant = self._change_grant(grant_id, expected, expected, changes, fence)
         if event is not None:
             self.record(event, grant_id, change.told(changes))
         return grant
@@ -369,14 +362,12 @@ class Transaction(Reads):
         to: model.GrantStatus,
         changes: Mapping[str, Any],
         fence: int | None,
-        *,
-        goes_on: bool = False,
     ) -> model.Grant:
         change.check(changes)
         values = {**changes, "status": to}
         if "activity" in values:
             values["used"] = mapping.was_used(values["activity"])
-        if fence is not None and not goes_on:
+        if fence is not None:
             values |= change.LET_GO
         found = change.write(self.connection, grant_id, expected, fence, values)
         if found is None:

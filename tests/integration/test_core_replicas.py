@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot import catalog, clock, model, service, store
+from bot import catalog, clock, faults, model, service, store
 from bot.asking import access
 from bot.comparing import reconcile
 from bot.granting import claims
@@ -145,12 +145,13 @@ def test_whoever_lost_its_claim_before_it_began_makes_nothing(
     grant_id = pair.approved()
     made: list[object] = []
 
-    def paused() -> None:
-        pair.ended_by_two(grant_id)
-        later = clock.passed() + claims.MAKING.total_seconds()
-        monkeypatch.setattr(pair.one.grants.claims, "_passed", lambda: later)
+    def paused(where: str) -> None:
+        if where == "activation-intended":
+            pair.ended_by_two(grant_id)
+            later = clock.passed() + claims.MAKING.total_seconds()
+            monkeypatch.setattr(pair.one.grants.claims, "_passed", lambda: later)
 
-    pair.slow.before["server_time"] = paused  # the look at its clock
+    monkeypatch.setattr(faults, "checkpoint", paused)
     pair.slow.before["create"] = lambda: made.append("made")
     assert pair.one.grants.activate(grant_id).status is model.GrantStatus.REVOKED
     assert (made, pair.roles()) == ([], [])

@@ -1,5 +1,6 @@
 """Who works on what: one at a time, for as long as the lease lasts, and fenced off after it."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -62,18 +63,41 @@ def test_an_old_claim_records_nothing_renews_nothing_and_frees_nothing(
     assert state.grant(grant_id) == now
 
 
-def test_what_is_recorded_under_a_claim_ends_it_unless_the_work_goes_on(
-    state: stores.Store, grant_id: str
-) -> None:
+def test_what_is_recorded_under_a_claim_ends_it(state: stores.Store, grant_id: str) -> None:
     mine = state.claim_grant(grant_id, ACTIVE, "one", LEASE)
     assert mine is not None
-    with state.begin(stores.SYSTEM) as tx:
-        tx.note_grant(grant_id, ACTIVE, event=None, fence=mine.fence, goes_on=True, reveals=1)
-    assert state.claim_grant(grant_id, ACTIVE, "two", LEASE) is None
     with state.begin(stores.SYSTEM) as tx:
         tx.note_grant(grant_id, ACTIVE, event=None, fence=mine.fence, reveals=2)
     assert not state.renew_grant(grant_id, mine.fence, LEASE)
     assert state.claim_grant(grant_id, ACTIVE, "two", LEASE) is not None
+
+
+def test_what_is_intended_is_recorded_with_the_claim(state: stores.Store, grant_id: str) -> None:
+    seen = state.grant(grant_id)
+    later = NOON + timedelta(hours=2)
+    mine = state.claim_for(seen, "one", LEASE, expires_at=later, attempts=1)
+    assert mine == state.grant(grant_id)
+    assert mine == dataclasses.replace(seen, fence=seen.fence + 1, expires_at=later, attempts=1)
+    assert state.claim_grant(grant_id, ACTIVE, "two", LEASE) is None
+
+
+def test_nothing_is_intended_with_a_grant_that_went_through_other_hands(
+    state: stores.Store, grant_id: str
+) -> None:
+    seen = state.grant(grant_id)
+    theirs = state.claim_grant(grant_id, ACTIVE, "two", LEASE)
+    assert theirs is not None
+    assert state.claim_for(seen, "one", LEASE, attempts=1) is None  # held
+    assert state.claim_for(theirs, "one", LEASE, attempts=1) is None
+    state.release_grant(grant_id, theirs.fence)
+    assert state.claim_for(seen, "one", LEASE, attempts=1) is None  # and free again
+    assert state.grant(grant_id) == theirs
+    assert state.claim_for(theirs, "one", LEASE, attempts=1) is not None
+
+
+def test_what_a_grant_is_cannot_be_intended(state: stores.Store, grant_id: str) -> None:
+    with pytest.raises(ValueError, match="target"):
+        state.claim_for(state.grant(grant_id), "one", LEASE, target="elsewhere")
 
 
 def test_whoever_looks_for_work_is_not_shown_what_others_work_on(state: stores.Store) -> None:

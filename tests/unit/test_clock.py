@@ -215,6 +215,30 @@ def test_thirty_seconds_are_borne(world: World, bot: service.Service) -> None:
     world.live(bot)
 
 
+@pytest.mark.parametrize("seconds", [0, 35])
+def test_a_clock_that_may_be_far_off_is_measured_before_anything_is_made(
+    world: World, bot: service.Service, seconds: int
+) -> None:
+    """Asked late, a clock that is right looks as if it were ahead."""
+    world.shop.failing["create"] = [target_errors.ClockUnsure()]
+    world.shop.engine.ahead = timedelta(seconds=seconds)
+    request_id = world.ask(bot)
+    world.approve(bot, request_id)
+    grant = bot.grants.activate(request_id)
+    made = len(world.shop.engine.managed())
+    assert (grant.status, made) == (
+        (model.GrantStatus.ACTIVATION_FAILED, 0) if seconds else (model.GrantStatus.ACTIVE, 1)
+    )
+
+
+def test_a_clock_that_is_surely_near_costs_no_look_of_its_own(
+    world: World, bot: service.Service
+) -> None:
+    world.shop.engine.ahead = timedelta(seconds=25)
+    world.live(bot)
+    assert "server_time" not in world.shop.calls
+
+
 def test_a_clock_far_off_stops_no_end(world: World, bot: service.Service) -> None:
     request_id = world.live(bot)
     world.shop.engine.ahead = timedelta(hours=-3)
