@@ -22,7 +22,9 @@ def demo(
     as_json: Annotated[
         bool, typer.Option("--json", help="With --tour: the checks as JSON.")
     ] = False,
-    port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")
+    ] = 0,
     folder: Annotated[pathlib.Path, typer.Option(help="Where the demo keeps its files.")] = (
         pathlib.Path(".demo")
     ),

@@ -45,7 +45,9 @@ def test_a_bug_gives_a_traceback_and_a_reference(monkeypatch, capsys):
     assert re.search(r"Reference [0-9A-F]{4}-[0-9A-F]{2}\.$", said.strip())
 
 
-@pytest.mark.parametrize("arguments", [["nope"], ["list", "--odd"], ["shorten", "abc"]])
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["list", "--odd"], ["shorten", "abc"], ["demo", "--port", "70000"]]
+)
 def test_a_wrong_command_line_exits_2(capsys, arguments):
     assert cli.run(arguments) == 2
     assert "Usage: jit" in capsys.readouterr().err
