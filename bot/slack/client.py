@@ -14,6 +14,20 @@ from bot import errors
 
 TIMEOUT = 6  # seconds a call
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PASSING = frozenset(
+    {
+        "",
+        "ratelimited",
+        "rate_limited",
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "team_added_to_org",
+        "update_failed",
+    }
+)
+TOKEN_REFUSED = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked"})
 _BAD_TOKEN = frozenset(
     {
         "invalid_auth",
@@ -89,6 +103,11 @@ def error_of(error: slack_sdk.errors.SlackApiError) -> str:
         return str(error.response.get("error") or "")
     except (AttributeError, ValueError):  # not JSON: a proxy's page, a 5xx without a body
         return ""
+
+
+def is_passing(error: slack_sdk.errors.SlackApiError) -> bool:
+    """Whether what Slack answered is about itself and this moment, and not about what was asked."""
+    return error_of(error) in _PASSING or status_of(error) >= 500  # noqa: PLR2004
 
 
 def status_of(error: slack_sdk.errors.SlackApiError) -> int:

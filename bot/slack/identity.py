@@ -25,7 +25,16 @@ MEMBERS_TTL = 60.0
 PLACES_TTL = 300.0  # handles and channel names
 NO_ANSWER = "Slack does not answer."
 ASKED_TO_WAIT = "Slack asks us to wait."
+REFUSED = "Slack refuses the bot's token."
 PASSING = frozenset({NO_ANSWER, ASKED_TO_WAIT})  # reasons that may be gone in a moment
+
+_UNTOLD = {
+    "plan_upgrade_required": "{ref} is a user group, and this workspace's Slack plan has none. "
+    "Name people, e-mail addresses or a channel instead.",
+    "missing_scope": "The bot may not read {ref}: a scope of manifest.yml is missing. Reinstall the app.",
+    "channel_not_found": "The bot cannot see {ref}. Invite it there.",
+    "fetch_members_failed": "The bot cannot see {ref}. Invite it there.",
+}
 
 _PAGE = 200
 _PAGES = 100  # a stop for a server that never ends its list
@@ -163,7 +172,7 @@ class Directory:
         try:
             found = read()
         except slack_sdk.errors.SlackApiError as error:
-            self._untold(ref, _explain(ref, clients.error_of(error)))
+            self._untold(ref, _explain(ref, error))
             return None
         except (*clients.NETWORK, KeyError, ValueError):
             self._untold(ref, NO_ANSWER)
@@ -243,21 +252,17 @@ def _pages(read: Callable[[str], Any]) -> Iterator[Any]:
             return
 
 
-def _explain(ref: str, said: str) -> str:
-    match said:
-        case "plan_upgrade_required":
-            return (
-                f"{ref} is a user group, and this workspace's Slack plan has none. "
-                "Name people, e-mail addresses or a channel instead."
-            )
-        case "missing_scope":
-            return f"The bot may not read {ref}: a scope of manifest.yml is missing. Reinstall the app."
-        case "channel_not_found" | "fetch_members_failed":
-            return f"The bot cannot see {ref}. Invite it there."
-        case "ratelimited":
-            return ASKED_TO_WAIT
-        case _:
-            return f"Slack does not tell who {ref} is ({said or 'no answer'})."
+def _explain(ref: str, error: slack_sdk.errors.SlackApiError) -> str:
+    """Why Slack did not tell, for an operator. What may be gone in a moment is never about `ref`."""
+    said = clients.error_of(error)
+    if said in {"ratelimited", "rate_limited"}:
+        return ASKED_TO_WAIT
+    if clients.is_passing(error):
+        return NO_ANSWER
+    if said in clients.TOKEN_REFUSED:
+        return REFUSED
+    about = _UNTOLD.get(said, "Slack does not tell who {ref} is ({said}).")
+    return about.format(ref=ref, said=said)
 
 
 def _person(found: dict[str, Any], home: clients.Workspace) -> model.Person:

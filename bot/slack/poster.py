@@ -20,20 +20,6 @@ from bot.telling.notices import Kind
 
 _log = structlog.get_logger(__name__)
 
-_PASSING = frozenset(
-    {
-        "",
-        "ratelimited",
-        "rate_limited",
-        "internal_error",
-        "fatal_error",
-        "service_unavailable",
-        "request_timeout",
-        "team_added_to_org",
-        "update_failed",
-    }
-)
-_OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked"})
 _PLAIN = {
     "channel_not_found": "the bot cannot see {where}",
     "not_in_channel": "the bot is not in {where}; invite it there",
@@ -252,6 +238,8 @@ class Poster:
             why = self._directory.reason(ref) or "Slack does not answer."
             if why in identity.PASSING:
                 raise outbox.Later(None, why)
+            if why == identity.REFUSED:
+                raise outbox.Later(WAIT_FOR_OPERATOR, why)
             raise outbox.Never(why.rstrip("."))
         return found
 
@@ -300,9 +288,9 @@ def _translated(error: slack_sdk.errors.SlackApiError, where: str) -> outbox.Lat
     said, status = clients.error_of(error), clients.status_of(error)
     if status == 429 or said in {"ratelimited", "rate_limited"}:  # noqa: PLR2004
         return outbox.Later(clients.retry_after(error))
-    if said in _PASSING or status >= 500:  # noqa: PLR2004
+    if clients.is_passing(error):
         return outbox.Later(None, f"Slack does not answer as it should ({said or status})")
-    if said in _OURS:
+    if said in clients.TOKEN_REFUSED:
         return outbox.Later(WAIT_FOR_OPERATOR, f"Slack refuses the bot's token ({said})")
     return outbox.Never(_PLAIN.get(said, f"Slack refuses it ({said})").format(where=where))
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+import time
 
 import pytest
 
 from bot import errors, model, slack
-from bot.slack import client, identity
+from bot.slack import client, identity, poster
 from tests.scenario.conftest import ACCESS, ANA, AUDIT, BO, Acme, text_of
 
 
@@ -45,6 +46,34 @@ def test_while_slack_is_down_access_still_ends_and_the_card_catches_up(acme: Acm
     acme.workspace.trouble.down(on=False)
     acme.workspace.wait_for(lambda: "verified gone" in text_of(acme.card()), 15)
     acme.thread("Access ended and verified")
+
+
+@pytest.mark.fault(
+    "F-40e",
+    "Slack is down when the bot starts",
+    how="503, or the token is refused, on a process that knows no channel yet",
+    expects="nothing is dropped: all of it is said when Slack is back",
+)
+@pytest.mark.parametrize("error", ["service_unavailable", "internal_error", "invalid_auth"])
+def test_what_waits_for_a_bot_that_starts_without_slack_is_said_later(
+    acme: Acme, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    monkeypatch.setattr(poster, "WAIT_FOR_OPERATOR", 0.5)
+    request_id = acme.live()
+    refused = ("users.conversations", "chat.postMessage", "chat.update", "views.publish")
+    for method in refused if error == "invalid_auth" else ("*",):
+        acme.workspace.trouble.fail(method, error, n=9999)
+    acme.service.grants.revoke_as_operator(request_id, "ops")
+    acme.service.wake()
+    over = model.GrantStatus.REVOKED
+    acme.workspace.wait_for(lambda: acme.store.grant(request_id).status is over, 10)
+    acme.disconnect()
+    acme.connect(wait=False)
+    time.sleep(1.5)  # several attempts
+    acme.workspace.trouble.clear()
+    acme.thread("Access ended and verified")
+    acme.saying(lambda: acme.workspace.messages(AUDIT), "Ana Lima no longer has")
+    assert "outbox.dropped" not in {event.type for event in acme.store.events()}
 
 
 def test_a_window_that_slack_does_not_open_is_told(acme: Acme) -> None:
