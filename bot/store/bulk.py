@@ -42,8 +42,8 @@ def insert_alike(
     placed: Mapping[str, str],
     words: Sequence[str | None],
 ) -> None:
-    """Insert a row for each word, in their order, where its key is free: all alike but for the columns
-    `placed`, of text, with the word wherever their text has WORD.
+    """Insert a row for each word, in their order: all alike but for the columns `placed`, of text, with
+    the word wherever their text has WORD.
     """
     on_sqlite = connection.dialect.name == "sqlite"
     says = [_way(table.c[key], on_sqlite=True)[1] for key in alike]  # JSON is one text of it
@@ -73,10 +73,7 @@ def _insertion_alike(
     if postgresql is not None:
         source = f"SELECT json_array_elements_text({words}) AS word"
     listed = ", ".join(each.name for each in taken)
-    return (
-        f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(given)} FROM ({source}) AS given"
-        " WHERE true ON CONFLICT DO NOTHING"
-    )
+    return f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(given)} FROM ({source}) AS given"
 
 
 def update(
