@@ -1,5 +1,5 @@
 // The composer, and the bench: SQL, clock, trouble, wire.
-import { act, here, toast } from "./live.js";
+import { act, here, toast } from "./act.js";
 
 const $ = (id) => document.getElementById(id);
 const offered = JSON.parse($("completions").textContent);

@@ -1,5 +1,5 @@
 // Blocks that act: buttons, menus, selects with type-ahead, fields, and modals.
-import { act } from "./live.js";
+import { act } from "./act.js";
 
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const unsent = new Set(); // fields of a modal that changed and were not told yet

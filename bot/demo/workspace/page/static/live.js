@@ -1,5 +1,6 @@
 // The page's life: regions arrive over one event stream and are woven into what is there, so that
 // typed text, focus, scroll positions and open lists stay. Links with data-go change the place.
+import { act, here, me } from "./act.js";
 import "./forms.js";
 import "./desk.js";
 
@@ -7,37 +8,6 @@ const body = document.body;
 const MINE = new Set(["open", "hidden", "aria-expanded", "aria-activedescendant", "aria-busy"]);
 let stream = null;
 let arrived = false;
-
-export const me = () => body.dataset.as;
-export const here = () => ({ as: body.dataset.as, in: body.dataset.in, thread: body.dataset.thread });
-
-/** Tell the server what the person does; returns its answer, or null after saying what went wrong. */
-export async function act(name, told = {}, { quiet = false } = {}) {
-  try {
-    const answer = await fetch(`/page/${name}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ as: me(), ...told }),
-    });
-    const said = await answer.json();
-    if (answer.ok) return said.failed ? null : said;
-    if (!quiet) toast(said.problem);
-  } catch {
-    if (!quiet) toast("The workspace does not answer. Is it still running?");
-  }
-  return null;
-}
-
-/** Say something that goes away by itself. */
-export function toast(text) {
-  const line = document.createElement("div");
-  line.className = "toast";
-  line.textContent = text;
-  const open = document.querySelector("dialog.modal[open] .modal-problem");
-  if (open) open.textContent = text;
-  else document.getElementById("toasts").append(line);
-  setTimeout(() => line.remove(), 7000);
-}
 
 /** Make `from` like `to`, changing as little as possible. */
 function weave(from, to) {
