@@ -24,7 +24,6 @@ _log = structlog.get_logger(__name__)
 
 CLOSED_WITHIN = timedelta(seconds=15)  # the published limit on the end of access
 CLEANED_WITHIN = timedelta(minutes=5)  # of the end of access
-REMIND_EVERY = timedelta(minutes=15)
 _AT_ONCE = 100  # ends begun in the first transaction, so that the first doors are shut soon
 _AT_MOST = 500  # in each that follows: fewer turns at the record, none so long that people feel it
 _LOOKED_AT = 5000  # due grants looked up when their ends cannot be recorded

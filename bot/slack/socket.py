@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import slack_bolt
@@ -31,9 +31,8 @@ from bot.slack import frames
 _log = structlog.get_logger(__name__)
 
 WORKERS = 64  # envelopes in hand at once; a worker is only busy while an acknowledgement is made
-RECEIVE = (
-    1 << 20
-)  # bytes a read: the SDK recurses once a frame and once a read, up to Python's limit
+# bytes a read: the SDK recurses once a frame and once a read, up to Python's limit
+RECEIVE = 1 << 20
 PING = 5  # seconds; after four silent ones the socket counts as dead
 OLD_SOCKET = 5.0  # seconds an old socket is still read after its successor is there
 RETRY = (0.5, 1, 2, 4, 8, 15)  # seconds between attempts to connect; the last one repeats
@@ -206,9 +205,8 @@ class _Handler(adapter.SocketModeHandler):
             concurrency=WORKERS,
         )
         if clients.is_local(app.client.base_url):
-            self.client.proxy = (
-                None  # the SDK takes one from the environment, whatever NO_PROXY says
-            )
+            # the SDK takes one from the environment, whatever NO_PROXY says
+            self.client.proxy = None
         self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]
 
 
@@ -234,10 +232,6 @@ class Gateway:
     def connected(self) -> bool:
         """Whether Slack can reach us now."""
         return bool(self._handler.client.is_connected())
-
-    def wait_connected(self, timeout: float) -> bool:
-        """Wait for a connection, at most `timeout` seconds; whether there is one."""
-        return _until(self.connected, timeout)
 
     def stop(self) -> None:
         """Disconnect and let every thread of the socket end."""
@@ -269,15 +263,6 @@ class Gateway:
                     return
             except errors.SettingsError as error:
                 _log.error("app_token_refused", error=str(error))
-
-
-def _until(condition: Callable[[], bool], timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def executor() -> ThreadPoolExecutor:

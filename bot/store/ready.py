@@ -59,15 +59,6 @@ class Ready:
         with faults.cursor_of(connection) as cursor:
             return int(cursor.execute(form.text, form.given(given)).rowcount)
 
-    def run_each(self, connection: sa.Connection, given: Sequence[Mapping[str, Any]]) -> None:
-        """Run it once for each."""
-        form = self._form(connection)
-        with faults.cursor_of(connection) as cursor:
-            if len(given) == 1:
-                cursor.execute(form.text, form.given(given[0]))
-            else:
-                cursor.executemany(form.text, [form.given(each) for each in given])
-
     def _form(self, connection: sa.Connection) -> "_Form":
         form = self._forms.get(connection.dialect.name)
         if form is None:

@@ -18,7 +18,7 @@ from bot import errors
 _log = structlog.get_logger(__name__)
 
 PATIENCE = timedelta(seconds=20)  # a record that is merely busy comes back by itself
-REPEAT_EVERY = timedelta(minutes=15)
+REPEAT_EVERY = timedelta(minutes=15)  # as every alarm, until it is over or somebody knows
 TRY_EVERY = timedelta(seconds=30)  # while nobody could be told
 KIND = "unrecorded"
 _ENDS = "ends"

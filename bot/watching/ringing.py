@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 
 from bot import errors, model, store
 from bot.ending import phases
+from bot.telling import outcry
 from bot.telling.notices import Alarm
 from bot.watching.conditions import Condition
 from db_grants import naming
 
 Reads = store.Store | store.Transaction
 
-REPEAT_EVERY = phases.REMIND_EVERY
+REPEAT_EVERY = outcry.REPEAT_EVERY
 KEEP_PLACES = timedelta(days=7)  # of what was said about alarms that are over
 _KEPT = "alarm:"  # followed by kind and target
 _PLACE = "alarmed at:"  # followed by the alarm's id: channel and ts of its newest message

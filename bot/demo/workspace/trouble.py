@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 ANY = "*"
-FOREVER = 1_000_000
 KEEP_OLD_SOCKET = 10.0
 
 How = Literal["503", "reset"]
