@@ -162,8 +162,8 @@ def sweeper(stage: Stage) -> Iterator[Line]:
         case="lateness-of-one",
         impl="sweeper-60s",
         n=_SWEPT,
-        p50_ms=SHORTER * (found.p50_ms or 0),
-        p95_ms=SHORTER * (found.p95_ms or 0),
+        p50_ms=round(SHORTER * (found.p50_ms or 0), 3),
+        p95_ms=round(SHORTER * (found.p95_ms or 0), 3),
         facts={"how": f"worked out: {SHORTER} times what was measured of one each {interval:g} s"},
     )
 
