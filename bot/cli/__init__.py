@@ -46,9 +46,7 @@ _GROUPS = {"catalog": "catalog:app", "audit": "audit:app"}
 def main() -> None:
     """The entry point of the `jit` script."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a name that this terminal cannot write ends nothing
+        if isinstance(stream, io.TextIOWrapper):  # a name it cannot write ends nothing
             stream.reconfigure(errors="backslashreplace")
     logs.configure("error", as_json=False)  # standard output is for answers
     code = run(sys.argv[1:])

@@ -1,7 +1,7 @@
 """`jit revoke` and `jit shorten`: an operator ends access, through the record.
 
-These commands only write what is to happen; the running bot, which looks every second, does it. So
-they work without a target's password, and what they did is in the audit like everything else.
+These commands only write what is to happen; the running bot, which notices at once, does it. So they
+work without a target's password, and what they did is in the audit like everything else.
 """
 
 import getpass

@@ -268,9 +268,7 @@ def role_of(engine: engines_.Engine, grant: model.Grant | store.Door) -> spec.Ma
     try:
         return engine.find(grant.id, grant.role_name)
     except target_errors.ForeignRole:
-        return (
-            None  # somebody else's role has the name, so ours cannot exist; theirs stays as it is
-        )
+        return None  # somebody else's role has the name, so ours cannot exist; theirs stays
 
 
 def roles_of(

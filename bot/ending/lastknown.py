@@ -1,7 +1,7 @@
 """What this process remembers of open doors, for the time in which the record cannot be read.
 
 Not a second truth: it follows the record as the audit chain tells of changes, is read through once
-more every few minutes, and is used for one thing only, to shut the doors of what is due. What was
+more every ten minutes, and is used for one thing only, to shut the doors of what is due. What was
 done with it is told to the record when that is back.
 """
 

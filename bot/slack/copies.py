@@ -53,9 +53,7 @@ class Copies:
                 text=said,
                 blocks=[blocks.section(said)],
             )
-        except (
-            clients.NETWORK
-        ):  # Slack refuses when it is not ours: then it is none of our business
+        except clients.NETWORK:  # Slack refuses when it is not ours: none of our business then
             return
         _log.info("copy_retired", request=story.request.id, kind=counts.kind)
 

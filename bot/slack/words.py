@@ -59,40 +59,11 @@ _SETTLED = {
     model.RequestStatus.SUPERSEDED: State.SUPERSEDED,
 }
 _NEVER_LIVE = frozenset({model.EndCause.ACTIVATION_UNKNOWN, model.EndCause.STOPPED})
-_VERBS = frozenset(
-    {
-        "add",
-        "change",
-        "check",
-        "clean",
-        "correct",
-        "create",
-        "delete",
-        "edit",
-        "export",
-        "fix",
-        "insert",
-        "inspect",
-        "list",
-        "look",
-        "maintain",
-        "manage",
-        "migrate",
-        "purge",
-        "query",
-        "read",
-        "repair",
-        "report",
-        "reset",
-        "restore",
-        "run",
-        "see",
-        "update",
-        "use",
-        "view",
-        "write",
-    }
-)
+_VERBS = frozenset({
+    "add", "change", "check", "clean", "correct", "create", "delete", "edit", "export", "fix",
+    "insert", "inspect", "list", "look", "maintain", "manage", "migrate", "purge", "query", "read",
+    "repair", "report", "reset", "restore", "run", "see", "update", "use", "view", "write",
+})  # fmt: skip
 
 
 def state(story: model.Story) -> State:

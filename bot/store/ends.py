@@ -29,9 +29,8 @@ class Waiting:
     """Ends on one target that somebody may work on now."""
 
     target: str
-    open: (
-        bool  # access has not ended, or is not known to have; otherwise something is to be removed
-    )
+    # whether access has not ended, or is not known to have; otherwise something is to be removed
+    open: bool
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> Mapping[str, str]:

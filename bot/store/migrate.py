@@ -66,9 +66,8 @@ def _present(connection: sa.Connection) -> set[str]:
 
 
 def _upgrade(connection: sa.Connection, place: str) -> None:
-    from bot.store import (
-        upgrade,
-    )  # Alembic takes longer than the rest of a start, and is rarely needed
+    # Alembic takes longer than the rest of a start, and is rarely needed
+    from bot.store import upgrade
 
     newer = upgrade.unknown(_present(connection))
     if newer:

@@ -57,9 +57,7 @@ class Period:
     waits: tuple[Outline, ...]  # the decided that waited longest for people, longest first
     made: Mapping[tuple[str, bool], int]  # by entitlement, and whether people decided
     ended: int
-    slowest: tuple[
-        Outline, ...
-    ]  # of the ended, those that went furthest past when they should have
+    slowest: tuple[Outline, ...]  # of the ended, those furthest past when they should have
     late: int  # of the ended: further past it than was asked for
     unused: Few  # of the ended: surely never used; in the order they ended
     active: Few  # also what is due by now; soonest to end first

@@ -31,9 +31,8 @@ _MARGIN = 1.0  # seconds before its end from which on a claim is taken for lost
 _POISON = 8  # times a row may break the poster before it is given up
 _AT_LEAST_EVERY = 1.0  # seconds between looks, woken or not
 _ROOM = 0.05  # seconds between looks whether a rush is over
-_WARY = timedelta(
-    seconds=60
-)  # one goes at a time for so long after a pause: Slack counts by minutes
+# one goes at a time for so long after a pause: Slack counts by minutes
+_WARY = timedelta(seconds=60)
 _SILENT = 4  # Homes in a row, of different people, that Slack does not answer about: it is down
 _SHARED = {  # where many rows go, of many lanes: when one must wait there, so must all
     "approvals": frozenset({Kind.CARD, Kind.THREAD, Kind.SUMMARY}),

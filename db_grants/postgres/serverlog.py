@@ -200,9 +200,8 @@ def _note(session: Seen, record: _Record, at: datetime) -> None:
     if record.message.startswith("connection authorized:"):
         session.began = True
     if record.severity == "FATAL" and record.doing == _STARTING:
-        session.began = (
-            False  # the password was right, and then there was no room: see InitPostgres
-        )
+        # the password was right, and then there was no room: see InitPostgres
+        session.began = False
     if record.severity == "FATAL" or record.message.startswith("disconnection:"):
         session.ended_at = at
 

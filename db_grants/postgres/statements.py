@@ -38,33 +38,17 @@ _KINDS = {
     "DECLARE": "SELECT",
 }
 _BEFORE_TABLE = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "COPY", "USING"}
-_NOT_AFTER = {
-    "FOR",
-    "KEY",
-    "DO",
-    "THEN",
-    "ON",
-    "DISTINCT",
-}  # FOR UPDATE, DISTINCT FROM and the like
+# FOR UPDATE, DISTINCT FROM and the like
+_NOT_AFTER = {"FOR", "KEY", "DO", "THEN", "ON", "DISTINCT"}
 _FIRST_BEFORE_TABLE = {"TRUNCATE", "LOCK"}  # at the very beginning only
 _COLUMNS_FOLLOW = {"INTO", "COPY"}  # a name before a parenthesis is a table there, and no function
 _FROM_INSIDE = {"EXTRACT", "SUBSTRING", "TRIM", "OVERLAY"}
-_FROM_NO_TABLE = {
-    "COPY",
-    "REVOKE",
-    "FETCH",
-    "MOVE",
-}  # a file, a role, a cursor that was told before
+# a file, a role, a cursor that was told before
+_FROM_NO_TABLE = {"COPY", "REVOKE", "FETCH", "MOVE"}
 _USING_TABLE = {"DELETE", "MERGE"}
 _NO_NAMES = {"ONLY", "LATERAL", "IF", "NOT", "EXISTS"}  # between such a word and the name
-_NEW_KINDS = {
-    "TEMP",
-    "TEMPORARY",
-    "UNLOGGED",
-    "LOCAL",
-    "GLOBAL",
-    "TABLE",
-}  # SELECT … INTO TEMP name
+# SELECT … INTO TEMP name
+_NEW_KINDS = {"TEMP", "TEMPORARY", "UNLOGGED", "LOCAL", "GLOBAL", "TABLE"}
 _AFTER_TABLES = {
     *("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT"),
     *("OFFSET", "FETCH", "FOR", "RETURNING", "SET", "VALUES", "SELECT", "WITH", "WHEN", "DEFAULT"),
@@ -89,9 +73,8 @@ OTHER = "OTHER"
 class Label:
     """What a text says of itself."""
 
-    kind: (
-        str  # SELECT, INSERT, …, DO, TRANSACTION or OTHER; of several the writing one, or the code
-    )
+    # SELECT, INSERT, …, DO, TRANSACTION or OTHER; of several the writing one, or the code
+    kind: str
     tables: tuple[str, ...]  # each once, as `schema.table` where it says so
     alone: bool = True  # whether it is one statement, or none
 
