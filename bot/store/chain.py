@@ -10,7 +10,8 @@ was kept elsewhere (the daily digest posts it).
 import functools
 import hashlib
 import hmac
-import json
+import json.encoder
+from collections.abc import Callable
 from datetime import datetime
 
 from bot import model
@@ -23,6 +24,7 @@ FORMAT = 1
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 ).encode
+_quoted = json.encoder.encode_basestring  # what that does with a word
 
 
 def canonical(value: object) -> str:
@@ -30,33 +32,46 @@ def canonical(value: object) -> str:
     return _encode(mapping.plain(value))
 
 
-@functools.lru_cache(4096)
 def quoted(word: str | None) -> str:
-    """A word as JSON."""
-    return _encode(word)
+    """A word as JSON. Raises TypeError for what is none."""
+    return "null" if word is None else _quoted(word)
 
 
-def end_of(seq: int, prev: str, type_: str, request_id: str | None, key_id: str | None) -> str:
-    """What stands behind the data in the canonical text of an event."""
+def middle_of(at: str) -> str:
+    """What stands between the actor and the data in the canonical text of an event."""
+    return f',"at":{_quoted(at)},"data":'
+
+
+def end_of(seq: int, prev: str, type_: str, request_id: str | None, key: str) -> str:
+    """What stands behind the data in the canonical text of an event; `key`: its id as JSON."""
+    request = "null" if request_id is None else _quoted(request_id)
     return (
-        f',"key":{quoted(key_id)},"prev":"{prev}","request_id":{quoted(request_id)},'
-        f'"seq":{seq},"type":{quoted(type_)},"v":{FORMAT}}}'
+        f',"key":{key},"prev":"{prev}","request_id":{request},'
+        f'"seq":{seq},"type":{_quoted(type_)},"v":{FORMAT}}}'
     )
 
 
 def digest(body: str, key: bytes | None) -> str:
     """The hash of one event's text, in hex."""
-    if key is None:
-        return hashlib.sha256(body.encode()).hexdigest()
-    seal = _seal(key).copy()
-    seal.update(body.encode())
-    return seal.hexdigest()
+    return digester(key)(body)
 
 
 @functools.lru_cache(8)
-def _seal(key: bytes) -> hmac.HMAC:
-    """To be copied: working a key in takes as long as an event's text."""
-    return hmac.new(key, digestmod=hashlib.sha256)
+def digester(key: bytes | None) -> Callable[[str], str]:
+    """What makes that hash. To be kept for many: working a key in takes as long as an event's text."""
+    if key is None:
+        return _plain_digest
+    return functools.partial(_sealed_digest, hmac.new(key, digestmod=hashlib.sha256))
+
+
+def _plain_digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _sealed_digest(fresh: hmac.HMAC, body: str) -> str:
+    seal = fresh.copy()
+    seal.update(body.encode())
+    return seal.hexdigest()
 
 
 @functools.lru_cache(8)
@@ -83,8 +98,8 @@ def link(
     """
     type_, request = columns.clean(type), None if request_id is None else columns.clean(request_id)
     body = (
-        f'{{"actor":{_told(actor)},"at":"{_moment(at)}","data":{data}'
-        f"{end_of(seq, prev, type_, request, key_id(key))}"
+        f'{{"actor":{_told(actor)}{middle_of(_moment(at))}{data}'
+        f"{end_of(seq, prev, type_, request, quoted(key_id(key)))}"
     )
     return model.AuditEvent(
         seq=seq, at=at, type=type_, request_id=request, body=body, prev=prev, hash=digest(body, key)

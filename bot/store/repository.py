@@ -1,5 +1,6 @@
 """The store: the state database, opened. Reads are methods; writes happen inside `begin`."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -284,12 +285,12 @@ class Store(Reads):
     def verify_chain(self, since: int = 0) -> proof.Verification:
         """Walk the whole audit chain, or from the event of that number on. See `audit.chain`."""
         before = max(0, since - 1)
-        rows = walk.rows(self._database, before)
-        first = next(rows, None)
-        if first is None:
-            return proof.walk((), self._key, after=self.chain_head())
-        after = (before, first[5]) if before else (0, chain.GENESIS)
-        return proof.walk(itertools.chain([first], rows), self._key, after=after)
+        with contextlib.closing(walk.rows(self._database, before)) as rows:
+            first = next(rows, None)
+            if first is None:
+                return proof.walk((), self._key, after=self.chain_head())
+            after = (before, first[5]) if before else (0, chain.GENESIS)
+            return proof.walk(itertools.chain([first], rows), self._key, after=after)
 
     def check_chain_end(self, links: int) -> str | None:
         """What is wrong with the latest events of the audit chain, if anything; cheap, no proof."""

@@ -4,14 +4,21 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from typing import Any
 
+import psycopg
 import pytest
 
+from bot import errors
 from bot import store as stores
 from bot.audit import chain
+from bot.store import walk
 from tests.fixtures_store import ANA, KEY, end, granted
 
 GUARDS = ("audit_event_kept", "audit_event_held")
+END_ALL = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'jit'"
+)
 
 
 def tamper(store: stores.Store, statement: str) -> None:
@@ -135,12 +142,71 @@ def test_the_export_holds_the_very_text_that_was_hashed(filled: stores.Store) ->
         assert "\n" not in line
 
 
-def test_a_chain_longer_than_one_batch_is_walked_to_its_end(state: stores.Store) -> None:
+@pytest.fixture
+def long(state: stores.Store) -> stores.Store:
+    """Two batches and a half."""
     with state.begin(ANA) as tx:
         for n in range(2500):
             tx.record("written", None, {"n": n})
-    assert chain.verify(state).count == 2500
-    assert sum(1 for _ in chain.export_jsonl(state)) == 2500
+    return state
+
+
+def test_a_chain_longer_than_one_batch_is_walked_to_its_end(long: stores.Store) -> None:
+    assert chain.verify(long).count == 2500
+    assert sum(1 for _ in chain.export_jsonl(long)) == 2500
+
+
+@pytest.mark.parametrize("bad", [1, 1000, 1001, 2000, 2001, 2500])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_event SET type = 'read' WHERE seq = {}",
+        "UPDATE audit_event SET hash = prev WHERE seq = {}",
+        "UPDATE audit_event SET body = replace(body, '\"n\":', '\"m\":') WHERE seq = {}",
+        "UPDATE audit_event SET seq = 5000 WHERE seq = {}",
+    ],
+)
+def test_tampering_shows_on_both_sides_of_where_a_batch_ends(
+    long: stores.Store, statement: str, bad: int
+) -> None:
+    tamper(long, statement.format(bad))
+    found = chain.verify(long)
+    assert (found.bad_seq, found.count) == (bad, bad - 1)
+
+
+def test_a_walk_that_stops_early_gives_its_connection_back(long: stores.Store) -> None:
+    tamper(long, "UPDATE audit_event SET type = 'read' WHERE seq = 3")
+    pool: Any = long._database._engine.pool
+    used = pool.checkedout()
+    for _ in range(50):  # more than there are connections
+        assert chain.verify(long).bad_seq == 3
+    assert pool.checkedout() <= used
+    with long.begin(ANA) as tx:  # nobody holds what a writer needs
+        tx.record("written", None, {})
+
+
+def test_a_reader_who_pauses_holds_no_connection(long: stores.Store) -> None:
+    pool: Any = long._database._engine.pool
+    long.get("nothing")
+    used, lines = pool.checkedout(), chain.export_jsonl(long)
+    next(lines)
+    assert pool.checkedout() == used
+    assert sum(1 for _ in lines) == 2499
+
+
+def test_what_cannot_be_read_half_way_is_an_error_of_the_store(
+    long: stores.Store, state_url: str
+) -> None:
+    rows = walk.rows(long._database)
+    assert next(rows)[0] == 1
+    if long._database.is_sqlite:
+        tamper(long, "UPDATE audit_event SET body = CAST(x'ff' AS TEXT) WHERE seq = 2400")
+    else:
+        with psycopg.connect(state_url, autocommit=True) as admin:
+            admin.execute(END_ALL)
+    with pytest.raises(errors.StoreError):
+        list(rows)
+    assert long.chain_head()[0] == 2500  # and what comes later is answered
 
 
 def test_a_key_may_be_given_later(open_state: Callable[..., stores.Store]) -> None:

@@ -145,6 +145,43 @@ def test_the_quick_look_accepts_nothing_that_a_whole_reading_refuses(
         assert json.loads(body)["at"] == column
 
 
+@pytest.mark.parametrize("value", ['"\\ud83d"', "[" * 300 + "]" * 300])
+def test_data_that_only_a_whole_reading_takes_are_read_whole(value: str) -> None:
+    given = forged('"n":1', f'"n":{value}')
+    assert proof._Look(None).seal(given, 1, chain.GENESIS) is None
+    assert proof.walk([given], None).ok
+
+
+NEARLY_JSON = st.text(
+    st.sampled_from('{}[],:"\\/ \n\t\0\x7f\u00e9\u2028019.eE+-antrufalsNI')
+) | st.sampled_from(
+    [
+        '"n":',
+        "null",
+        "true",
+        "NaN",
+        "Infinity",
+        "-0",
+        "01",
+        "1.",
+        ".5",
+        "1e9",
+        '"\\u00e9"',
+        "\ufeff",
+    ]
+)
+
+
+@given(parts=st.lists(NEARLY_JSON, max_size=8))
+def test_what_passes_for_an_object_is_one_to_everybody(parts: list[str]) -> None:
+    text = "{" + "".join(parts) + "}"
+    try:
+        proof._must_be_object(text)
+    except ValueError:
+        return
+    assert isinstance(json.loads(text), dict)
+
+
 def test_a_seal_is_seen_to_at_every_event() -> None:
     sealed = event(key=KEY)
     bare = dataclasses.replace(sealed, hash=chain.digest(sealed.body, None))
