@@ -34,10 +34,8 @@ _READY_SECONDS = 60.0
 
 MEMBERSHIP, DIRECT = "openbao-membership", "openbao-direct"
 SPREAD, _SPREAD = "openbao-spread", 4  # by membership too; configured connections
-DURABLE, MEMORY = (
-    "durable",
-    "memory",
-)  # what is kept of a lease when the server stops: it, or nothing
+# what is kept of a lease when the server stops: it, or nothing
+DURABLE, MEMORY = "durable", "memory"
 WORDS = {DURABLE: "OpenBao, durable", MEMORY: "OpenBao in memory, which keeps nothing"}
 
 # Of raft, https://openbao.org/docs/configuration/storage/raft: the timing it recommends for production,
