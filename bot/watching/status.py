@@ -109,7 +109,7 @@ def _problems(found: Status) -> Iterator[str]:
         yield f"{late.id} is overdue on {late.target}: access may still exist. {late.error}".strip()
     for late in found.cleanup_pending:
         if found.at - late.since > phases.CLEANED_WITHIN:
-            yield f"{late.id}: access to {late.target} has ended, clean-up is pending. {late.error}"
+            yield f"{late.id}: access to {late.target} has ended, cleanup is pending. {late.error}"
     for late in found.activating_long:
         yield f"{late.id} is not granted yet on {late.target}. {late.error}".strip()
     if found.outbox_age > WAITS_AFTER:
@@ -148,7 +148,7 @@ def _metrics(found: Status) -> Iterator[str]:
     for name, help_, value in (
         ("jit_replicas", "Processes that gave a sign of life lately.", found.replicas),
         ("jit_overdue", "Access that should have ended and may exist.", len(found.overdue)),
-        ("jit_cleanup_pending", "Access has ended, clean-up pending.", len(found.cleanup_pending)),
+        ("jit_cleanup_pending", "Access has ended, cleanup pending.", len(found.cleanup_pending)),
         ("jit_activating_long", "Grants long in coming.", len(found.activating_long)),
         ("jit_outbox_waiting", "Messages that wait.", found.outbox),
         ("jit_outbox_oldest_seconds", "Age of the oldest.", found.outbox_age.total_seconds()),

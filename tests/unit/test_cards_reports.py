@@ -149,7 +149,7 @@ THREAD = [
         "Ended: revoked from the command line by kim",
     ),
     (notices.Line.MISSED, {"alarm": "overdue"}, "Overdue: access may still exist."),
-    (notices.Line.MISSED, {"alarm": "unclean"}, "Clean-up pending: access has ended,"),
+    (notices.Line.MISSED, {"alarm": "unclean"}, "Cleanup pending: access has ended,"),
     (notices.Line.MISSED, {"alarm": "unsure"}, "Not certain what exists."),
     (
         notices.Line.UNDONE,
@@ -239,7 +239,7 @@ def test_alarms_of_access_that_may_exist_and_of_what_only_remains_have_different
     )
     assert "*Overdue:*" in overdue
     assert "may still exist" in overdue
-    assert "*Clean-up pending:*" in unclean
+    assert "*Cleanup pending:*" in unclean
     assert "nobody can log in, but x remains" in unclean
     assert "may still" not in unclean
 
@@ -365,7 +365,7 @@ def test_the_digest_is_figures_one_can_act_on() -> None:
         "31 granted (19 by rule, 12 by people) · 3 denied · 1 lapsed · 31 ended · 1 active now",
         f"Late ends: 1 of 32: 47 min (write_logs for Ana, {where})",
         f"*Overdue now, perhaps still with access: 47 min (write_logs for Ana, {where})*",
-        f"Access has ended, clean-up pending: 7 min (write_logs for Ana, {where})",
+        f"Access has ended, cleanup pending: 7 min (write_logs for Ana, {where})",
         "Never used: 0 of 31",
         f"Longest wait: 47 min (write_logs for Ana, {where})",
         f"Active now: write_logs for Ana until <!date^1795186800^{{time}}|15:00 UTC> ({where})",

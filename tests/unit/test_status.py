@@ -105,7 +105,7 @@ def test_overdue_and_cleanup_pending_are_told_apart(
     beating(operator)
     operator.store.remember_time()
     assert cli.run(["status"]) == 1
-    assert "has ended, clean-up is pending" in capsys.readouterr().out
+    assert "has ended, cleanup is pending" in capsys.readouterr().out
 
 
 def test_both_times_of_an_end_are_exported(operator: World, bot: service.Service, capsys) -> None:
