@@ -29,7 +29,7 @@ _STUBBORN = 1.0  # seconds for which one of many may keep the others' result wai
 Clock = Callable[[], datetime]
 Outcomes = dict[int, Closed | errors.DbGrantsError]  # by OID
 
-OURS = queries.query("ours", bookkeeping=naming.BOOKKEEPING)
+OURS = queries.ours()
 _AS_NAMED = queries.prepared("as_named", "oid[], text[]", ours=OURS)
 _MEMBERSHIPS = queries.prepared("memberships", "oid[]", bookkeeping=naming.BOOKKEEPING)
 _LOOK = queries.prepared("look", "oid[]"), queries.prepared("entangled", "oid[]")

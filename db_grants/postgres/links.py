@@ -308,6 +308,7 @@ def _parsed(url: str, deadline: float) -> dict[str, Any]:
         "default_transaction_isolation": r"read\ committed",  # what others have just done counts
         "random_page_cost": "1",  # what is asked for is cached: nothing is read from end to end for one row
         "plan_cache_mode": "force_generic_plan",  # what is prepared is planned once
+        "max_parallel_workers_per_gather": "0",  # so planning need not ask what workers could do
         "statement_timeout": f"{deadline * 1000:.0f}",  # what we no longer wait for should not go on
         "lock_timeout": f"{min(5.0, deadline / 4) * 1000:.0f}",  # leaves time to do without the lock
     }

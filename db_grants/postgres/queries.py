@@ -44,7 +44,13 @@ def made_for_grant() -> sql.Composable:
         temporary=naming.TEMPORARY,
         bookkeeping=naming.BOOKKEEPING,
         quarantine=naming.QUARANTINE,
+        noted=query("noted"),
     )
+
+
+def ours() -> sql.Composable:
+    """The expression that tells whether the role `r` was made by us."""
+    return query("ours", bookkeeping=naming.BOOKKEEPING, noted=query("noted"))
 
 
 def can_end() -> sql.Composable:

@@ -75,6 +75,7 @@ def state(shop: Shop, name: str) -> list[Any]:
 
 
 UNTOUCHED = [(None, None, None, [])]
+REFUSED = (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_scope_role_is_looked_up_as_it_is_now(shop: Shop, thief: psycopg.Conne
 
 
 @pytest.mark.parametrize("call", ["shut_roles", "take_over_roles", "drop_roles"])
-def test_a_name_nobody_has_yet_is_refused_before_anything_is_waited_for(
+def test_a_name_nobody_has_yet_is_refused_whoever_takes_it_meanwhile(
     shop: Shop, thief: psycopg.Connection, newcomer: str, call: str
 ) -> None:
     role = made(shop, "aaaa0001")
@@ -125,30 +126,62 @@ def test_a_name_nobody_has_yet_is_refused_before_anything_is_waited_for(
         waiting = Call(thief, f"SELECT jit_admin.{call}('{{{role.name},{newcomer}}}')")
         make_superuser(shop, newcomer)
         accomplice.rollback()
-        assert waiting.refused() is psycopg.errors.UndefinedObject
+        assert waiting.refused() in REFUSED
     assert state(shop, newcomer) == UNTOUCHED
 
 
-@pytest.mark.parametrize("call", ["take_over_roles('{{{},{}}}')", "mend_role('{1}', {2})"])
 def test_a_name_that_changed_hands_while_something_was_waited_for_is_not_ours(
-    shop: Shop, thief: psycopg.Connection, call: str
+    shop: Shop, thief: psycopg.Connection
+) -> None:
+    name, carried = made(shop, "aaaa0001").name, shop.engine().carries(shop.scope())
+    call = f"SELECT jit_admin.mend_role('{name}', '{carried}', 4, {SOON}, '{NOTE}', false)"
+    with shop.connect() as admin, admin.transaction():
+        admin.execute("LOCK TABLE pg_auth_members IN SHARE MODE")
+        waiting = Call(thief, call)
+        admin.execute(f"ALTER ROLE {name} RENAME TO jit_another".encode())
+        admin.execute(f"CREATE ROLE {name} SUPERUSER NOLOGIN".encode())
+    assert waiting.refused() is psycopg.errors.InsufficientPrivilege
+    assert state(shop, name) == UNTOUCHED
+
+
+@pytest.mark.parametrize(
+    ("call", "held"),
+    [
+        ("shut_roles", "ALTER ROLE {} CONNECTION LIMIT 3"),
+        ("take_over_roles", "LOCK TABLE pg_auth_members IN SHARE MODE"),
+        ("drop_roles", "LOCK TABLE pg_auth_members IN SHARE MODE"),
+    ],
+)
+def test_nobody_takes_a_name_while_something_is_done_to_its_role(
+    shop: Shop, thief: psycopg.Connection, call: str, held: str
 ) -> None:
     first, second = made(shop, "aaaa0001"), made(shop, "aaaa0002")
-    more = f"'{shop.engine().carries(shop.scope())}', 4, {SOON}, '{NOTE}', false"
-    with shop.connect() as admin:
-        admin.execute(f"CREATE ROLE team; GRANT team TO {first.name}, {second.name}".encode())
-    try:
+    names = f"'{{{first.name},{second.name}}}'"
+    if call == "drop_roles":
+        thief.execute(f"SELECT jit_admin.shut_roles({names})".encode())
+    with shop.connect() as admin, shop.connect() as other:
+        other.execute("SET lock_timeout = '300ms'")
+        with admin.transaction(force_rollback=True):
+            admin.execute(held.format(first.name).encode())
+            waiting = Call(thief, f"SELECT jit_admin.{call}({names})")
+            assert waiting.is_alive()
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(f"ALTER ROLE {second.name} RENAME TO jit_another".encode())
+        assert waiting.refused() is None
+    assert (state(shop, second.name) == []) is (call == "drop_roles")
+
+
+def test_of_two_who_drop_a_role_at_once_one_finds_it_gone(
+    shop: Shop, thief: psycopg.Connection
+) -> None:
+    role = made(shop, "aaaa0001")
+    thief.execute(f"SELECT jit_admin.shut_roles('{{{role.name}}}')".encode())
+    drop = f"SELECT jit_admin.drop_roles('{{{role.name}}}')"
+    with closing(psycopg.connect(shop.bot_url, autocommit=True)) as other:
         with shop.connect() as admin, admin.transaction():
             admin.execute("LOCK TABLE pg_auth_members IN SHARE MODE")
-            calling = f"SELECT jit_admin.{call.format(first.name, second.name, more)}"
-            waiting = Call(thief, calling)
-            admin.execute(f"ALTER ROLE {second.name} RENAME TO jit_another".encode())
-            admin.execute(f"CREATE ROLE {second.name} SUPERUSER NOLOGIN".encode())
-        assert waiting.refused() is psycopg.errors.InsufficientPrivilege
-        assert state(shop, second.name) == UNTOUCHED
-    finally:
-        with shop.connect() as admin:
-            admin.execute("DROP ROLE team")
+            both = Call(thief, drop), Call(other, drop)
+        assert {each.refused() for each in both} == {None, psycopg.errors.UndefinedObject}
 
 
 def test_nobody_writes_to_the_list_whatever_new_tables_come_with(

@@ -18,26 +18,31 @@ BEGIN
 END
 $body$;
 
--- These touch no role but temporary ones. A name that nobody has yet is none: somebody may take it while
--- what is done to the others waits for a lock.
+-- These touch no role but temporary ones. The rows of those that are asked for are held: until this is over
+-- nobody drops one, or has its name for another, however long anything is waited for. A name that nobody has
+-- yet is none.
 CREATE OR REPLACE FUNCTION jit_admin.require_temporary(names text[], also_superusers boolean) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    other record;
+    held int;
+    name text;
 BEGIN
     PERFORM jit_admin.require_read_committed();
-    SELECT given.name, r.oid IS NULL AS missing INTO other
-      FROM unnest(names) AS given (name) LEFT JOIN pg_roles r ON r.rolname = given.name
-     WHERE r.oid IS NULL OR (r.rolsuper AND NOT also_superusers) OR NOT
+    PERFORM FROM pg_authid r
+      WHERE r.rolname = ANY (names) AND (also_superusers OR NOT r.rolsuper) AND
 {made_for_grant}
-     LIMIT 1;
-    IF NOT FOUND THEN
+        FOR KEY SHARE OF r;
+    GET DIAGNOSTICS held = ROW_COUNT;
+    IF held = cardinality(names) THEN
         RETURN;
-    ELSIF other.missing THEN
-        RAISE EXCEPTION 'role "%" does not exist', other.name USING ERRCODE = '42704';
     END IF;
-    RAISE EXCEPTION 'the role % was not made for a grant', other.name USING ERRCODE = '42501';
+    FOREACH name IN ARRAY names LOOP
+        IF to_regrole(quote_ident(name)) IS NULL THEN
+            RAISE EXCEPTION 'role "%" does not exist', name USING ERRCODE = '42704';
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'one of % was not made for a grant', names USING ERRCODE = '42501';
 END
 $body$;
 
@@ -188,7 +193,6 @@ BEGIN
         EXECUTE format('GRANT %I TO %I', name, session_user)
             || CASE WHEN since_16 THEN ' WITH ADMIN FALSE, INHERIT TRUE, SET TRUE' ELSE '' END;
     END LOOP;
-    PERFORM jit_admin.require_temporary(names, false); -- a name may have changed hands meanwhile
 END
 $body$;
 
@@ -201,13 +205,18 @@ BEGIN
 END
 $body$;
 
--- The end of these: their doors are shut already. It fails as long as anything hangs on one of them.
+-- The end of these: their doors are shut already. It fails as long as anything hangs on one of them. Who else
+-- is about to drop one waits where nobody has yet what the other waits for.
 CREATE OR REPLACE FUNCTION jit_admin.drop_roles(names text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
+DECLARE
+    is_open boolean;
 BEGIN
+    SELECT bool_or(held.rolcanlogin) INTO is_open
+      FROM (SELECT rolcanlogin FROM pg_authid WHERE rolname = ANY (names) FOR UPDATE) AS held;
     PERFORM jit_admin.require_temporary(names, true);
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = ANY (names) AND rolcanlogin) THEN
+    IF is_open THEN
         RAISE EXCEPTION 'a role that can log in is not dropped' USING ERRCODE = '42501';
     END IF;
     EXECUTE (SELECT 'DROP ROLE ' || string_agg(quote_ident(name), ', ') FROM unnest(names) AS given (name));

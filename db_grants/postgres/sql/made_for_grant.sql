@@ -2,7 +2,8 @@
 -- mark that the bot has not given.
 (r.rolname ~ {temporary}
  AND r.rolname NOT IN ({bookkeeping}, {quarantine}, session_user)
- AND (coalesce(starts_with(shobj_description(r.oid, 'pg_authid'), '{{"grant":'), false)
-      OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles b ON b.oid = m.roleid
-                  WHERE m.member = r.oid AND b.rolname = {bookkeeping} AND NOT m.admin_option
-                    AND pg_get_userbyid(m.grantor) <> session_user)))
+ AND (EXISTS (SELECT FROM pg_auth_members m
+               WHERE m.member = r.oid AND m.roleid = to_regrole({bookkeeping}) AND NOT m.admin_option
+                 AND pg_get_userbyid(m.grantor) <> session_user
+              OFFSET 0)
+      OR {noted}))

@@ -4,10 +4,8 @@
 --
 -- It notes besides what the search behind the drop will want to know, and tells whether any role of a
 -- narrowed scope may be of no more use when these are gone.
-SELECT 1 / (NOT EXISTS (SELECT FROM unnest($1, $2) AS wanted (oid, name) -- as `sql/as_named.sql`
-                         WHERE NOT EXISTS (SELECT FROM pg_roles r
-                                            WHERE r.oid = wanted.oid AND r.rolname = wanted.name AND {ours}
-                                           OFFSET 0))
+SELECT 1 / (NOT EXISTS (SELECT FROM unnest($1, $2) AS r (oid, name) -- as `sql/as_named.sql`
+                         WHERE NOT (pg_get_userbyid(r.oid) = r.name AND {ours}))
             AND NOT EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE usesysid = ANY ($1))
             AND NOT EXISTS (SELECT FROM pg_prepared_xact() WHERE ownerid = ANY ($1))
             {more})::int AS right,
