@@ -117,7 +117,7 @@ class Replica:
 
     def freeze(self) -> None:
         """Dead in the middle of a step: what it claims, it lets go of no more."""
-        for name in ("release_grant", "release_grants", "outbox_release"):
+        for name in ("release_grants", "outbox_release"):
             setattr(self.store, name, lambda *_: None)
 
     def dispose(self) -> None:

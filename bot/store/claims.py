@@ -20,7 +20,6 @@ from bot.store.ready import Ready
 _GRANT, _REPLICA = tables.access_grant, tables.replica
 _FORGOTTEN = timedelta(days=1)  # a replica not heard of for so long is no longer listed
 
-
 _TAKEN = mapping.columns_of(model.Grant, _GRANT)
 _TAKING = (
     sa.update(_GRANT)
@@ -109,18 +108,6 @@ def renew(connection: sa.Connection, grant_id: str, fence: int, lease: timedelta
     """Hold it for `lease` from now on; false when somebody else has taken it or it was let go."""
     seconds = lease.total_seconds()
     return _RENEW.run(connection, old_id=grant_id, old_fence=fence, seconds=seconds) == 1
-
-
-def held(connection: sa.Connection, grant_id: str, fence: int) -> bool:
-    """Whether it is claimed under that fence."""
-    mine = (_GRANT.c.id == grant_id, _GRANT.c.fence == fence, _GRANT.c.claimed_by.is_not(None))
-    return connection.execute(sa.select(_GRANT.c.id).where(*mine)).first() is not None
-
-
-def let_go(connection: sa.Connection, grant_id: str, fence: int) -> None:
-    """Whoever wants it may have it. Nothing happens when it is no longer ours."""
-    held = (_GRANT.c.id == grant_id, _GRANT.c.fence == fence, _GRANT.c.claimed_by.is_not(None))
-    connection.execute(sa.update(_GRANT).where(*held).values(claimed_by=None, claimed_until=None))
 
 
 def void(connection: sa.Connection) -> None:

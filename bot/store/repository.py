@@ -106,14 +106,6 @@ class Store(Reads):
         with self._database.lease(once=True) as connection:
             return claims.renew(connection, grant_id, fence, lease)
 
-    def release_grant(self, grant_id: str, fence: int) -> None:
-        """Let it go, if it is still ours. Mostly the last note let it go: then nobody has to wait."""
-        with self._looking() as connection:
-            if not claims.held(connection, grant_id, fence):
-                return
-        with self._database.lease(once=True) as connection:
-            claims.let_go(connection, grant_id, fence)
-
     def claim_ends(
         self, where: ends.Waiting, now: datetime, holder: str, lease: timedelta, most: int
     ) -> tuple[model.Grant, ...]:
@@ -127,7 +119,10 @@ class Store(Reads):
             ends.renew(connection, fences, lease)
 
     def release_grants(self, fences: Mapping[str, int]) -> None:
-        """Let go of these (fence by id), as far as they are ours: mostly none is, see above."""
+        """Let go of these (fence by id), as far as they are still ours.
+
+        Mostly the last note let them go: then nobody has to wait.
+        """
         with self._looking() as connection:
             if not ends.is_any_held(connection, fences):
                 return

@@ -28,7 +28,7 @@ def test_a_claim_is_for_one_at_a_time(state: stores.Store, grant_id: str) -> Non
     assert mine is not None
     assert state.claim_grant(grant_id, ACTIVE, "two", LEASE) is None
     assert state.claim_grant(grant_id, ACTIVE, "one", LEASE) is None
-    state.release_grant(grant_id, mine.fence)
+    state.release_grants({grant_id: mine.fence})
     theirs = state.claim_grant(grant_id, ACTIVE, "two", LEASE)
     assert theirs is not None
     assert theirs.fence == mine.fence + 1
@@ -49,7 +49,7 @@ def test_an_old_claim_records_nothing_renews_nothing_and_frees_nothing(
     assert late is not None
     assert now is not None
     assert not state.renew_grant(grant_id, late.fence, LEASE)
-    state.release_grant(grant_id, late.fence)
+    state.release_grants({grant_id: late.fence})
     writes: tuple[Callable[[stores.Transaction], object], ...] = (
         lambda tx: tx.note_grant(grant_id, ACTIVE, event="x", fence=late.fence, reveals=9),
         lambda tx: tx.move_grant(
@@ -89,7 +89,7 @@ def test_nothing_is_intended_with_a_grant_that_went_through_other_hands(
     assert theirs is not None
     assert state.claim_for(seen, "one", LEASE, attempts=1) is None  # held
     assert state.claim_for(theirs, "one", LEASE, attempts=1) is None
-    state.release_grant(grant_id, theirs.fence)
+    state.release_grants({grant_id: theirs.fence})
     assert state.claim_for(seen, "one", LEASE, attempts=1) is None  # and free again
     assert state.grant(grant_id) == theirs
     assert state.claim_for(theirs, "one", LEASE, attempts=1) is not None
