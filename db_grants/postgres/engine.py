@@ -161,6 +161,7 @@ class PostgresEngine:
         """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
         password, verifier = self._passwords.take()
         self._change(role, lambda link: deputy.giving_password(link, role, verifier))
+        self._passwords.begin()  # whoever gives one mostly gives more
         return Credential(
             role=role.name,
             password=password,

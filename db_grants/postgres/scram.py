@@ -1,7 +1,8 @@
 """Passwords and their SCRAM-SHA-256 verifiers, as PostgreSQL keeps them (RFC 5803).
 
 They are worked out on our side: hashlib's PBKDF2 is OpenSSL's, which takes half the time of libpq's own
-and lets other threads run. Best while we wait for the server anyway.
+and lets other threads run. Best while the server has nothing of the kind to do: it works out as much
+when it is given one, and may be on the same few cores.
 """
 
 import base64
@@ -47,14 +48,12 @@ class Ahead:
                 self._next = self._worker.submit(fresh)
 
     def take(self) -> Fresh:
-        """The one that is ready, or one made now. Another is begun: where one is wanted, more will be."""
+        """The one that is ready, or one made now."""
         with self._lock:
             begun, self._next = self._next, None
         if begun is None:
             return fresh()
-        taken = begun.result()
-        self.begin()
-        return taken
+        return begun.result()
 
     def close(self) -> None:
         """Keep none."""

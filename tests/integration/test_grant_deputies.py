@@ -60,6 +60,23 @@ def test_the_bot_administers_none_of_the_roles_it_has_made(shop: Shop) -> None:
     assert engine.remove(role).clean
 
 
+def test_the_next_password_is_worked_out_once_the_server_has_taken_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while it works out as much itself, perhaps on the same cores."""
+    engine, done = shop.engine(), list[str]()
+    role, change = made(shop, "aaaa2222", engine), engine._change
+
+    def given(*asked: Any) -> None:
+        change(*asked)
+        done.append("given")
+
+    monkeypatch.setattr(engine, "_change", given)
+    monkeypatch.setattr(engine._passwords, "begin", lambda: done.append("begun"))
+    engine.reveal(role, datetime.now(UTC) + timedelta(minutes=30), shop.database)
+    assert done == ["given", "begun"]
+
+
 @pytest.fixture
 def stranger(shop: Shop) -> Any:
     """Somebody else's role with a name like ours, to which a bot gone bad once gave our mark."""

@@ -73,25 +73,6 @@ def test_it_is_made_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     ahead.close()
 
 
-def test_another_is_made_while_the_first_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gives one mostly gives more; while a server takes it there is time for the next."""
-    ahead, made = scram.Ahead(), threading.Semaphore(0)
-    real = scram.fresh
-
-    def fresh() -> scram.Fresh:
-        found = real()
-        made.release()
-        return found
-
-    monkeypatch.setattr(scram, "fresh", fresh)
-    ahead.begin()
-    first = ahead.take()
-    assert all(made.acquire(timeout=10) for _ in range(2))
-    monkeypatch.setattr(scram, "fresh", None)
-    assert ahead.take().password != first.password
-    ahead.close()
-
-
 def test_what_is_closed_makes_none_ahead_and_still_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = scram.Ahead()
     ahead.close()
