@@ -47,7 +47,7 @@ class Cleaning(attempts.Phase[spec.Removed, _Figures]):
     """Removes roles."""
 
     open = False
-    most = 200
+    most = 500  # to search what a catalogue has of any of them takes half of a batch's time
 
     def attempt_some(self, target: str, taken: attempts.Taken = attempts.alone) -> int:
         """As for every phase."""

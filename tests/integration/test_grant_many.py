@@ -192,6 +192,22 @@ def test_one_with_something_by_hand_is_told_of_and_the_others_are_clean(
     assert engine.remove(roles[2]).clean
 
 
+def test_one_that_is_not_plain_costs_the_others_no_turn_each(
+    shop: Shop, engine: PostgresEngine, trips: list[int]
+) -> None:
+    roles = made(shop, engine, 64)
+    with shop.connect() as admin:
+        admin.execute(f"GRANT SELECT ON app.payments TO {roles[40].name}")
+    all_closed(engine, roles)
+    trips.clear()
+    removed = engine.remove_all(roles)
+    assert [role for role in roles if not removed[role.grant_id].clean] == [roles[40]]  # type: ignore[union-attr]
+    assert len(trips) < len(roles)
+    with shop.connect() as admin:
+        admin.execute(f"REVOKE SELECT ON app.payments FROM {roles[40].name}")
+    assert engine.remove(roles[40]).clean
+
+
 def test_the_role_of_a_narrowed_scope_goes_with_the_last_of_many(
     shop: Shop, engine: PostgresEngine
 ) -> None:
