@@ -58,6 +58,13 @@ class Link:
         self.__getattr__("server_time")()
         return self.now()
 
+    def create(self, wanted: spec.GrantSpec, near: spec.Near | None = None) -> spec.ManagedRole:
+        """As `survey`: what must be near is the service's time."""
+        if near is not None and not near.holds(self.now()):
+            raise target_errors.ClockUnsure
+        made: spec.ManagedRole = self.__getattr__("create")(wanted)
+        return made
+
     def close(self, role: spec.ManagedRole) -> spec.Closed:
         """Stamped by the service's clock, as in production."""
         done: spec.Closed = self.__getattr__("close")(role)

@@ -39,7 +39,7 @@ def grants_too_much(replica: Replica) -> None:
     """The role may read one more column than was decided."""
     create = replica.link.engine.create
 
-    def more(wanted: spec.GrantSpec) -> spec.ManagedRole:
+    def more(wanted: spec.GrantSpec, _near: spec.Near | None = None) -> spec.ManagedRole:
         role: spec.ManagedRole = create(wanted)
         with replica.world.shop.connect() as admin:
             statement = sql.SQL("GRANT SELECT (ssn) ON app.customers TO {}")
