@@ -103,7 +103,7 @@ class PostgresEngine:
     def create(self, spec: GrantSpec, near: Near | None = None) -> ManagedRole:
         """See `db_grants.engine.Engine.create`. Two colliding creations are tried again."""
         end = time.monotonic() + self._deadline
-        self._passwords.begin()  # soon after somebody opens the credentials
+        self._passwords.begin()  # somebody will open the credentials
         with self._links.link() as link:
             server = link.server()
             made = quick.created(link, spec, end, near)
@@ -161,7 +161,6 @@ class PostgresEngine:
         """See `db_grants.engine.Engine.reveal`. The password goes nowhere but into the result."""
         password, verifier = self._passwords.take()
         self._change(role, lambda link: deputy.giving_password(link, role, verifier))
-        self._passwords.begin()  # whoever gives one mostly gives more
         return Credential(
             role=role.name,
             password=password,
