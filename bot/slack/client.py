@@ -27,21 +27,16 @@ _PASSING = frozenset(
         "update_failed",
     }
 )
-TOKEN_REFUSED = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked"})
-_BAD_TOKEN = frozenset(
-    {
-        "invalid_auth",
-        "not_authed",
-        "account_inactive",
-        "token_revoked",
-        "token_expired",
-        "not_allowed_token_type",
-        "forbidden_team",
-        "missing_scope",
-        "no_permission",
-        "app_not_installed",
-    }
+TOKEN_REFUSED = frozenset(
+    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"}
 )
+_BAD_TOKEN = TOKEN_REFUSED | {
+    "not_allowed_token_type",
+    "forbidden_team",
+    "missing_scope",
+    "no_permission",
+    "app_not_installed",
+}
 
 
 class Unreachable(errors.JitError):

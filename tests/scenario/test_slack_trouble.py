@@ -54,14 +54,14 @@ def test_while_slack_is_down_access_still_ends_and_the_card_catches_up(acme: Acm
     how="503, or the token is refused, on a process that knows no channel yet",
     expects="nothing is dropped: all of it is said when Slack is back",
 )
-@pytest.mark.parametrize("error", ["service_unavailable", "internal_error", "invalid_auth"])
+@pytest.mark.parametrize("error", ["service_unavailable", "internal_error", "invalid_auth", "token_expired"])
 def test_what_waits_for_a_bot_that_starts_without_slack_is_said_later(
     acme: Acme, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     monkeypatch.setattr(poster, "WAIT_FOR_OPERATOR", 0.5)
     request_id = acme.live()
     refused = ("users.conversations", "chat.postMessage", "chat.update", "views.publish")
-    for method in refused if error == "invalid_auth" else ("*",):
+    for method in refused if error in client.TOKEN_REFUSED else ("*",):
         acme.workspace.trouble.fail(method, error, n=9999)
     acme.service.grants.revoke_as_operator(request_id, "ops")
     acme.service.wake()
