@@ -307,7 +307,7 @@ class Access:
 
     def _check_distinct(self, story: model.Story, reviewer: model.Person) -> None:
         """One person counts once, whatever account they press with."""
-        settled.ensure_first(story, reviewer.id)
+        settled.ensure_first(story, self._clock.now(), reviewer.id)
         for review in story.reviews:
             if self._directory.person(review.reviewer_id).same_as(reviewer):
                 raise errors.NotAllowed("You have already answered under another account.")
@@ -328,8 +328,7 @@ class Access:
         """Record the review and what follows from it; or that the time or the scope has gone."""
         with self._store.begin(_actor(reviewer)) as tx:
             story = tx.story(request_id)  # from here on nobody else can decide
-            settled.ensure_open(story, tx.at, reviewer.id)
-            settled.ensure_first(story, reviewer.id)
+            settled.ensure_first(story, tx.at, reviewer.id)
             change = self._change(story.request) if answer is model.Answer.APPROVE else None
             if change is not None:
                 outcome.supersede(tx, story.request, change)

@@ -17,8 +17,9 @@ def ensure_open(story: model.Story, now: datetime, who: str) -> None:
         raise errors.TooLate("Nobody decided in time, so this has lapsed. Nothing was granted.")
 
 
-def ensure_first(story: model.Story, reviewer_id: str) -> None:
-    """Raise TooLate if this person has already given an answer."""
+def ensure_first(story: model.Story, now: datetime, reviewer_id: str) -> None:
+    """As `ensure_open`; also raise TooLate if this person has already given an answer."""
+    ensure_open(story, now, reviewer_id)
     if any(review.reviewer_id == reviewer_id for review in story.reviews):
         approvals = sum(review.answer is model.Answer.APPROVE for review in story.reviews)
         left = story.request.needs - approvals

@@ -54,7 +54,9 @@ def test_while_slack_is_down_access_still_ends_and_the_card_catches_up(acme: Acm
     how="503, or the token is refused, on a process that knows no channel yet",
     expects="nothing is dropped: all of it is said when Slack is back",
 )
-@pytest.mark.parametrize("error", ["service_unavailable", "internal_error", "invalid_auth", "token_expired"])
+@pytest.mark.parametrize(
+    "error", ["service_unavailable", "internal_error", "invalid_auth", "token_expired"]
+)
 def test_what_waits_for_a_bot_that_starts_without_slack_is_said_later(
     acme: Acme, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:

@@ -103,3 +103,14 @@ def test_the_first_of_two_approvers_reads_of_their_own_answer(
     bot.access.review(request_id, CLEO.id, model.Answer.APPROVE, source=None)
     with pytest.raises(errors.TooLate, match=r"^You already approved this 4 s ago\.$"):
         world.approve(bot, request_id)
+
+
+def test_whose_second_click_was_looked_at_before_the_first_one_counted_reads_that_it_did(
+    world: World, bot: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = world.ask(bot)
+    before = world.store.request(request_id)
+    world.approve(bot, request_id, BO)
+    monkeypatch.setattr(bot.access, "_may_review", lambda *_: before)
+    with pytest.raises(errors.TooLate, match=r"^You already approved this just now\.$"):
+        world.approve(bot, request_id, BO)
